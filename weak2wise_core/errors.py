@@ -1,0 +1,93 @@
+"""Every error a user can meet.
+
+The tree::
+
+    Weak2WiseError                 exit code 1
+    ├── UsageError                 exit code 2: what was asked for cannot be done as written
+    │   ├── RecipeError            the recipe has an unknown key, a bad value, or cannot be read
+    │   ├── InputFileError         a file that a person named is missing, empty or of the wrong kind
+    │   ├── MissingKeyError        the environment variable with an API key is not set
+    │   └── MissingExtraError      an optional dependency is not installed
+    ├── TraceFormatError           a Step-Reasoning trace without steps
+    ├── TruncationError            a truncated trace is not a prefix, or lost the answer
+    ├── ModelError                 one model call gave no usable reply
+    │   ├── TransientModelError    retries are used up; the same call may succeed later
+    │   ├── RequestRefusedError    the server will not answer this request, now or later
+    │   ├── OutOfWorldError        the testbed was asked about something outside its small world
+    │   └── FatalModelError        no call to this model can succeed: key, name or address is wrong
+    ├── BudgetReachedError         the next call would cross the recipe's budget
+    ├── StoreError                 the reply store is corrupt, newer than this program, or not writable
+    └── BuildError                 a build ended without publishing a dataset
+
+A message says what was found, where, and what to do about it.
+"""
+
+from typing import ClassVar
+
+
+class Weak2WiseError(Exception):
+    """Root of every error that this project raises on purpose."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(Weak2WiseError):
+    """A command, recipe or file cannot be used as written; nothing was started."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class RecipeError(UsageError):
+    """A recipe cannot be read, has an unknown key or a value out of range."""
+
+
+class InputFileError(UsageError):
+    """A file named by a person is missing, unreadable, empty or of the wrong kind."""
+
+
+class MissingKeyError(UsageError):
+    """The environment variable or Secret block that should hold an API key does not exist."""
+
+
+class MissingExtraError(UsageError):
+    """An optional dependency is needed and not installed."""
+
+
+class TraceFormatError(Weak2WiseError):
+    """A Step-Reasoning trace has no line that opens a step."""
+
+
+class TruncationError(Weak2WiseError):
+    """A proposed truncation is not a prefix of its trace, or does not hold the answer."""
+
+
+class ModelError(Weak2WiseError):
+    """One model call gave no usable reply; the subclasses say whether trying again can help."""
+
+
+class TransientModelError(ModelError):
+    """Every retry failed for a passing reason: the question goes to quarantine."""
+
+
+class RequestRefusedError(ModelError):
+    """The server answers, but never this request (HTTP 400, 413, 422): the draw is refused."""
+
+
+class OutOfWorldError(RequestRefusedError):
+    """A testbed model was asked about something outside its small world."""
+
+
+class FatalModelError(ModelError):
+    """No call to this model can succeed (wrong key, name or address): the build stops at once."""
+
+
+class BudgetReachedError(Weak2WiseError):
+    """The next call would cross the budget of the recipe; what was paid for is kept."""
+
+
+class StoreError(Weak2WiseError):
+    """The reply store is corrupt, written by a newer version, or cannot be written."""
+
+
+class BuildError(Weak2WiseError):
+    """A build ended without publishing a dataset."""
