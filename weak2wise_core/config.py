@@ -81,7 +81,9 @@ class Runner(StrEnum):
 class QuestionsSettings(Settings):
     """Where the question-answer set lies."""
 
-    path: Path = Field(description="a .jsonl, .parquet or .csv file, relative to the working folder")
+    path: Path = Field(
+        description="a .jsonl, .parquet or .csv file"
+    )
     question_field: str = Field("question", description="column that holds the question")
     answer_field: str = Field("answer", description="column that holds the ground-truth answer")
     id_field: str = Field(
@@ -129,9 +131,7 @@ class ModelSpec(Settings):
     )
     top_p: float | None = Field(None, gt=0, le=1, description="nucleus sampling")
     max_tokens: PositiveInt | None = Field(None, description="limit of one reply, in tokens")
-    seed: int | None = Field(
-        None, description="sent as seed + draw, for servers that honour seeds"
-    )
+    seed: int | None = Field(None, description="sent as seed + draw, for servers that honour seeds")
     stream: bool = Field(False, description="ask for a stream; some endpoints answer no other way")
     extra_body: dict[str, Any] = Field(
         default_factory=dict, description="further fields of the request, passed through"
@@ -146,7 +146,9 @@ class ModelSpec(Settings):
     timeout_s: float = Field(900.0, gt=0, description="seconds without a byte from the server")
     retries: int = Field(8, ge=0, le=50, description="further tries after a passing failure")
     batch_size: PositiveInt = Field(64, description="transformers: requests in one batch")
-    device: str | None = Field(None, description="transformers: cuda, mps or cpu; best where absent")
+    device: str | None = Field(
+        None, description="transformers: cuda, mps or cpu"
+    )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="transformers: number format of the weights"
     )
@@ -188,7 +190,7 @@ class Models(Settings):
 
     weak: ModelSpec = Field(description="the model to be taught: filter and Step-Mask (3.2, 3.4)")
     strong: tuple[StrongModelSpec, ...] = Field(
-        min_length=1, description="the teachers; two or more in the paper (3.3)"
+        (), description="the teachers; two or more in the paper (3.3)"
     )
     judge: ModelSpec | None = Field(None, description="casts the votes of section 3.2")
     truncator: ModelSpec | None = Field(None, description="finds the end of a trace (3.5)")
@@ -198,7 +200,20 @@ class Models(Settings):
         names = [spec.name for spec in self.strong]
         if len(set(names)) != len(names):
             raise ValueError(f"strong models need different names, found {names}")
+        if taken := {"weak", "judge", "truncator"} & set(names):
+            raise ValueError(f"a strong model cannot be called {sorted(taken)[0]!r}: a role is")
         return self
+
+    def specs(self) -> dict[str, ModelSpec]:
+        """Every model by the name under which it is counted."""
+        named: dict[str, ModelSpec] = {"weak": self.weak}
+        named |= {spec.name: spec for spec in self.strong}
+        named |= {"judge": self.judge} if self.judge else {}
+        return named | ({"truncator": self.truncator} if self.truncator else {})
+
+    def spec(self, name: str) -> ModelSpec:
+        """One model by its name; see `specs`."""
+        return self.specs()[name]
 
 
 class FilterSettings(Settings):
@@ -211,6 +226,9 @@ class GenerateSettings(Settings):
     """Section 3.3."""
 
     samples_per_model: int = Field(3, ge=1, le=64, description="draws of each strong model (4.1)")
+    imported: tuple[Path, ...] = Field(
+        (), description="candidates files of `weak2wise import-traces`, added to the pool (ours)"
+    )
     refuse_answer_leak: bool = Field(
         False, description="refuse a candidate whose answer stands in a step before the last (ours)"
     )
@@ -260,7 +278,9 @@ class TruncationSettings(Settings):
 class ZeroScoreSettings(Settings):
     """Questions no candidate helps with: 6% in the paper (3.5)."""
 
-    action: ZeroScoreAction = Field(ZeroScoreAction.DROP, description="drop, keep, resample, annotate")
+    action: ZeroScoreAction = Field(
+        ZeroScoreAction.DROP, description="drop, keep, resample, annotate"
+    )
     max_draws: int = Field(
         12, ge=1, le=256, description="resample: most draws of each strong model for one question"
     )
@@ -334,6 +354,8 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _roles_are_filled(self) -> Self:
+        if not self.models.strong and not self.generate.imported:
+            raise ValueError("models.strong is empty and generate.imported names no candidates")
         if self.judging.method is not JudgeMethod.RULE and self.models.judge is None:
             raise ValueError(
                 f"judging.method {self.judging.method.value} needs models.judge; "

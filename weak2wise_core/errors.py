@@ -16,7 +16,7 @@ The tree::
     │   ├── OutOfWorldError        the testbed was asked about something outside its small world
     │   └── FatalModelError        no call to this model can succeed: key, name or address is wrong
     ├── BudgetReachedError         the next call would cross the recipe's budget
-    ├── StoreError                 the reply store is corrupt, newer than this program, or not writable
+    ├── StoreError                 the reply store is corrupt, too new, or not writable
     └── BuildError                 a build ended without publishing a dataset
 
 A message says what was found, where, and what to do about it.
@@ -63,6 +63,11 @@ class TruncationError(Weak2WiseError):
 
 class ModelError(Weak2WiseError):
     """One model call gave no usable reply; the subclasses say whether trying again can help."""
+
+    model: str = ""
+    """The name under which the recipe's model is counted; set where the call is counted."""
+    draw: int | None = None
+    """Which draw was asked for; set together with `model`."""
 
 
 class TransientModelError(ModelError):

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from pydantic import BaseModel
 
-Canonical: TypeAlias = "None | bool | int | float | str | list[Canonical] | dict[str, Canonical]"
+Canonical: TypeAlias = "bool | int | float | str | list[Canonical] | dict[str, Canonical] | None"
 
 
 def canonical(value: object) -> Canonical:

@@ -100,6 +100,19 @@ class ChatReply:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """What the replies behind one row took from one model, whether paid now or stored earlier."""
+
+    model: str
+    """The name under which the recipe's model is counted."""
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    reasoning_tokens: int
+    cached_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """One question with its ground-truth answer."""
 
@@ -129,6 +142,8 @@ class Attempt:
     judged_by: JudgedBy
     votes: tuple[Verdict, ...]
     model: str
+    """The model id that the reply itself named."""
+    spent: tuple[Spent, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,9 +167,9 @@ class CandidateTrace:
     """The answer stands in the clear in a step before the last."""
     told_answer: bool
     """The thinking betrays that it was told the answer."""
-    completion_tokens: int
     model: str
     """The model id that the reply itself named."""
+    spent: tuple[Spent, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +188,7 @@ class MaskOutcomes:
     attempts: tuple[str, ...]
     normal_tokens: int
     """Length of the Normal-Reasoning trace in tokens of the weak model."""
+    spent: tuple[Spent, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,6 +247,7 @@ class GoldenReasoning:
     """Length of the whole Normal-Reasoning trace in tokens of the weak model."""
     golden_tokens: int
     """Length of `golden_reasoning` in tokens of the weak model."""
+    spent: tuple[Spent, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,1 @@
+"""Flows and commands: one file for each result that a user wants."""

@@ -1,0 +1,134 @@
+"""weak2wise: question-answer pairs -> a published dataset of golden reasonings (figure 2)."""
+
+import asyncio
+from collections.abc import Mapping
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.logging import get_run_logger
+from prefect.states import Completed, Failed, State
+from prefect.utilities.annotations import quote
+
+from flows.road import Part, Road, Stages
+from tasks.load_questions import load_questions
+from tasks.progress import Progress
+from tasks.publish_dataset import publish_dataset
+from tasks.reporting import announce, live_progress, report_run
+from tasks.runtime import Runtime, data_folder, open_runtime
+from tasks.stage import gather_all
+from weak2wise_core.annotations import load_annotations
+from weak2wise_core.config import Recipe, ZeroScoreAction
+from weak2wise_core.dataset.contents import Contents
+from weak2wise_core.errors import BudgetReachedError, FatalModelError, StoreError
+from weak2wise_core.records import CandidateTrace, RejectionKind
+from weak2wise_core.sharding import Shard, shards_of
+from weak2wise_core.stores.parquet import read
+
+PROGRESS: ContextVar[Progress | None] = ContextVar("weak2wise_progress", default=None)
+"""Set by a caller in the same process that wants to watch the build."""
+
+
+@flow(name="weak2wise", flow_run_name="build {recipe.dataset}", persist_result=False)
+async def weak2wise(recipe: Recipe) -> State[Any]:
+    """Build the dataset that a recipe describes.
+
+    Ends as `Completed` or `CompletedWithQuarantine` with a published dataset, or, publishing
+    nothing, as `TooManyQuarantined`, `StoppedAtBudget` or `Failed`. Starting the same build again
+    goes on where it ended: what a model answered is never asked again.
+    """
+    async with open_runtime(recipe, data=data_folder(), progress=PROGRESS.get()) as runtime:
+        try:
+            contents = await _build(recipe, runtime)
+        except BudgetReachedError as stop:
+            await report_run(runtime, contents=None)
+            return Failed(name="StoppedAtBudget", message=str(stop))
+        return await _finish(contents, runtime)
+
+
+async def _build(recipe: Recipe, runtime: Runtime) -> Contents:
+    """Load, then send every shard down its road; shards overlap."""
+    loaded = load_questions(recipe)
+    shards = shards_of(loaded.questions, largest=recipe.execution.questions_per_task)
+    runtime.progress.questions, runtime.progress.shards = len(loaded.questions), len(shards)
+    get_run_logger().info(
+        "%d rows: %d questions in %d shards, %d rejected",
+        loaded.rows,
+        len(loaded.questions),
+        len(shards),
+        len(loaded.rejections),
+    )
+    async with live_progress(runtime.progress, dataset=recipe.dataset):
+        parts = await _travel(shards, recipe=recipe, runtime=runtime)
+    return Contents(
+        recipe=recipe,
+        rows=loaded.rows,
+        questions=loaded.questions,
+        attempts=tuple(row for part in parts for row in part.attempts),
+        candidates=tuple(row for part in parts for row in part.candidates),
+        outcomes=tuple(row for part in parts for row in part.outcomes),
+        golden=tuple(row for part in parts for row in part.golden),
+        train=tuple(row for part in parts for row in part.train),
+        rejections=(*loaded.rejections, *(row for part in parts for row in part.rejections)),
+    )
+
+
+async def _travel(shards: list[Shard], *, recipe: Recipe, runtime: Runtime) -> list[Part]:
+    gate = asyncio.Semaphore(recipe.execution.shards_in_flight)
+    stages, annotations = Stages.of(runtime), _annotations(recipe)
+    imported = [row for path in recipe.generate.imported for row in read(path, CandidateTrace)]
+
+    async def one(shard: Shard) -> Part:
+        road = Road(
+            shard,
+            recipe=recipe,
+            runtime=runtime,
+            stages=stages,
+            imported=imported,
+            annotations=annotations,
+        )
+        async with gate:
+            try:
+                return await road.travel()
+            except (BudgetReachedError, FatalModelError, StoreError):
+                raise  # no other shard can go on either
+            except Exception as error:  # noqa: BLE001 - one failed shard does not fail the build
+                get_run_logger().exception("shard %s failed", shard.name)
+                return road.give_up(error)
+            finally:
+                runtime.progress.shards_done += 1
+
+    return await gather_all([one(shard) for shard in shards])
+
+
+def _annotations(recipe: Recipe) -> Mapping[str, str]:
+    path: Path | None = recipe.zero_score.annotations
+    if recipe.zero_score.action is not ZeroScoreAction.ANNOTATE or path is None:
+        return {}
+    return load_annotations(path)
+
+
+async def _finish(contents: Contents, runtime: Runtime) -> State[Any]:
+    """Publish, unless too much was lost to failures; say how it went."""
+    recipe = contents.recipe
+    lost = [item for item in contents.rejections if item.kind is RejectionKind.QUARANTINED]
+    failed = [item for item in lost if item.stage != "load"]
+    most = recipe.execution.max_quarantine_fraction * len(contents.questions)
+    if len(failed) > most:
+        await report_run(runtime, contents=contents)
+        return Failed(
+            name="TooManyQuarantined",
+            message=f"{len(failed)} of {len(contents.questions)} questions were lost to failures, "
+            f"more than execution.max_quarantine_fraction {recipe.execution.max_quarantine_fraction}"
+            f" allows; nothing is published. The first: {failed[0].question_id}, "
+            f"{failed[0].stage}: {failed[0].detail}",
+        )
+    published = await asyncio.to_thread(publish_dataset, quote(contents), runtime.data)
+    await report_run(runtime, contents=contents, published=published)
+    announce(published)
+    return Completed(
+        name="CompletedWithQuarantine" if lost else "Completed",
+        message=f"{len(contents.train)} training rows in {published.folder}",
+        data=published,
+    )

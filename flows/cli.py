@@ -1,0 +1,65 @@
+"""The `weak2wise` command.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or recipe, 130 interrupted, 143 terminated. Errors are
+one message on standard error; results go to standard output.
+"""
+
+import os
+import sys
+
+import typer
+
+from weak2wise_core.errors import Weak2WiseError
+
+# The engine's own log lines would break the progress display. Set before it is first imported;
+# whoever sets the variables gets what they say.
+_QUIET_ENGINE = {
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "DO_NOT_TRACK": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+def main() -> None:
+    """Run the command line and turn errors into one message and an exit code."""
+    for name, value in _QUIET_ENGINE.items():
+        os.environ.setdefault(name, value)
+    try:
+        app()
+    except Weak2WiseError as error:
+        print(f"weak2wise: {error}", file=sys.stderr)  # noqa: T201 - the command line's own voice
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output left; nobody is there to tell
+        sys.exit(1)
+
+
+app = typer.Typer(
+    name="weak2wise",
+    help="Build fine-tuning sets of reasoning traces that a small language model can follow.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode="markdown",
+)
+
+
+def _register() -> None:
+    from flows.commands import building, checking, replies, traces
+
+    app.command("build")(building.build)
+    app.command("plan")(building.plan)
+    app.command("verify")(traces.verify)
+    app.command("truncate")(traces.truncate)
+    app.command("mask")(traces.mask)
+    app.command("import-traces")(traces.import_traces)
+    app.command("doctor")(checking.doctor)
+    app.add_typer(replies.app, name="replies")
+
+
+_register()
+
+if __name__ == "__main__":
+    main()

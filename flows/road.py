@@ -1,0 +1,272 @@
+"""The road of one shard of questions through the stages of the method, in the paper's order."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeVar
+
+from prefect.utilities.annotations import quote
+
+from tasks.filter_qa import filter_qa
+from tasks.format_sft import format_sft
+from tasks.generate_candidates import generate_candidates
+from tasks.results import StageResult
+from tasks.runtime import Runtime
+from tasks.score_step_masks import score_step_masks
+from tasks.select_golden import select_golden
+from tasks.stage import StageTask, stored_in
+from tasks.truncate_golden import truncate_golden
+from weak2wise_core.config import Recipe, ZeroScoreAction
+from weak2wise_core.records import (
+    Attempt,
+    CandidateTrace,
+    GoldenReasoning,
+    MaskOutcomes,
+    Question,
+    Rejection,
+    RejectionKind,
+    SFTExample,
+    Verdict,
+)
+from weak2wise_core.sharding import Shard
+from weak2wise_core.stages.selecting import annotated, zero_score_rejection, zero_scores
+
+R = TypeVar("R")
+
+
+class Stages(NamedTuple):
+    """The stage tasks with their results below the data folder of one build."""
+
+    filter_qa: StageTask[..., Attempt]
+    generate_candidates: StageTask[..., CandidateTrace]
+    score_step_masks: StageTask[..., MaskOutcomes]
+    select_golden: StageTask[..., GoldenReasoning]
+    truncate_golden: StageTask[..., GoldenReasoning]
+    format_sft: StageTask[..., SFTExample]
+
+    @classmethod
+    def of(cls, runtime: Runtime) -> "Stages":
+        """The stages of a build."""
+        data = runtime.data
+        return cls(
+            stored_in(filter_qa, data),
+            stored_in(generate_candidates, data),
+            stored_in(score_step_masks, data),
+            stored_in(select_golden, data),
+            stored_in(truncate_golden, data),
+            stored_in(format_sft, data),
+        )
+
+
+@dataclass(slots=True)
+class Part:
+    """What one shard contributes to the dataset."""
+
+    attempts: list[Attempt] = field(default_factory=list)
+    candidates: list[CandidateTrace] = field(default_factory=list)
+    outcomes: list[MaskOutcomes] = field(default_factory=list)
+    golden: list[GoldenReasoning] = field(default_factory=list)
+    train: list[SFTExample] = field(default_factory=list)
+    rejections: list[Rejection] = field(default_factory=list)
+
+
+class Road:
+    """Carries one shard from its questions to its training examples."""
+
+    def __init__(
+        self,
+        shard: Shard,
+        *,
+        recipe: Recipe,
+        runtime: Runtime,
+        stages: Stages,
+        imported: Sequence[CandidateTrace],
+        annotations: Mapping[str, str],
+    ) -> None:
+        """Stand at the beginning.
+
+        Args:
+            shard: The questions.
+            recipe: What to do with them.
+            runtime: The build's models and counters.
+            stages: The stage tasks of the build.
+            imported: Candidates that exist already, for any question of the build.
+            annotations: Reasoning that people wrote, by question id.
+        """
+        self._shard = shard
+        self._recipe = recipe
+        self._runtime = runtime
+        self._stages = stages
+        self._imported = imported
+        self._annotations = annotations
+        self.part = Part()
+
+    async def travel(self) -> Part:
+        """Filter, generate, score, select, truncate and format, as in figure 2."""
+        kept = await self._filter(self._shard.questions)
+        golden = await self._teach(kept)
+        golden = await self._stage(self._stages.truncate_golden, _of(kept, golden), golden=golden)
+        self.part.golden += golden
+        self.part.train += await self._stage(
+            self._stages.format_sft, _of(kept, golden), golden=golden
+        )
+        return self.part
+
+    def give_up(self, error: Exception) -> Part:
+        """Name every question that had not arrived when the shard failed."""
+        arrived = {row.question_id for row in self.part.train}
+        arrived |= {row.question_id for row in self.part.rejections}
+        arrived |= {
+            row.question_id for row in self.part.attempts if row.verdict is Verdict.CORRECT
+        }
+        self.part.rejections += [
+            Rejection(
+                question_id=question.id,
+                stage="shard",
+                kind=RejectionKind.QUARANTINED,
+                reason="shard_failed",
+                detail=f"shard {self._shard.name}: {type(error).__name__}: {error}"[:500],
+            )
+            for question in self._shard.questions
+            if question.id not in arrived
+        ]
+        return self.part
+
+    async def _filter(self, questions: Sequence[Question]) -> list[Question]:
+        """Keep what the weak model answers wrongly (equation 1)."""
+        if not self._recipe.filter.enabled:
+            return list(questions)
+        attempts = await self._stage(self._stages.filter_qa, questions)
+        self.part.attempts += attempts
+        self.part.rejections += [_unjudged(row) for row in attempts if _is_unjudged(row)]
+        wrong = {row.question_id for row in attempts if row.verdict is Verdict.INCORRECT}
+        return [question for question in questions if question.id in wrong]
+
+    async def _teach(self, questions: Sequence[Question]) -> list[GoldenReasoning]:
+        """Generate, score and select (equations 2-8); where the recipe says so, draw again."""
+        golden: list[GoldenReasoning] = []
+        pending = list(questions)
+        *_, (last, _) = rounds = self._rounds()
+        for first, draws in rounds:
+            pending = await self._draw(pending, first=first, draws=draws)
+            chosen = await self._run(
+                self._stages.select_golden,
+                pending,
+                candidates=_of_rows(self.part.candidates, pending),
+                outcomes=_of_rows(self.part.outcomes, pending),
+            )
+            zero = zero_scores(chosen.rows)
+            golden += [row for row in chosen.rows if row.question_id not in zero]
+            if first == last:
+                self.part.rejections += chosen.rejections
+                golden += await self._settle([r for r in chosen.rows if r.question_id in zero])
+            found = {row.question_id for row in golden}
+            pending = [question for question in pending if question.id not in found]
+        return golden
+
+    def _rounds(self) -> list[tuple[int, int]]:
+        """First draw and number of draws of every round, the first one included."""
+        step = self._recipe.generate.samples_per_model
+        zero = self._recipe.zero_score
+        most = zero.max_draws if zero.action is ZeroScoreAction.RESAMPLE else step
+        return [(first, min(step, most - first)) for first in range(0, most, step)]
+
+    async def _draw(
+        self, questions: Sequence[Question], *, first: int, draws: int
+    ) -> list[Question]:
+        """New candidates and their outcomes; the questions that nothing failed for."""
+        candidates = [] if first else _of_rows(self._imported, questions)
+        if self._recipe.models.strong:
+            candidates += await self._stage(
+                self._stages.generate_candidates, questions, first_draw=first, draws=draws
+            )
+            questions = self._not_rejected(questions)
+        self.part.candidates += candidates
+        usable = _of_rows([row for row in candidates if row.refusal is None], questions)
+        self.part.outcomes += await self._stage(
+            self._stages.score_step_masks, _of(questions, usable), candidates=usable
+        )
+        return self._not_rejected(questions)
+
+    def _not_rejected(self, questions: Iterable[Question]) -> list[Question]:
+        rejected = {row.question_id for row in self.part.rejections}
+        return [question for question in questions if question.id not in rejected]
+
+    async def _settle(self, zeros: Sequence[GoldenReasoning]) -> list[GoldenReasoning]:
+        """What becomes of questions whose best candidate scores 0, as the recipe says."""
+        action = self._recipe.zero_score.action
+        if action is ZeroScoreAction.KEEP:
+            return list(zeros)
+        tokens = (await self._runtime.tokens()).count
+        notes = self._annotations if action is ZeroScoreAction.ANNOTATE else {}
+        draws = sum(draws for _, draws in self._rounds())
+        self.part.rejections += [
+            zero_score_rejection(
+                row, draws=draws, awaits_person=action is ZeroScoreAction.ANNOTATE
+            )
+            for row in zeros
+            if row.question_id not in notes
+        ]
+        return [
+            annotated(row, notes, tokens=tokens(notes[row.question_id]))
+            for row in zeros
+            if row.question_id in notes
+        ]
+
+    async def _stage(
+        self,
+        stage: StageTask[..., R],
+        questions: Sequence[Question],
+        **rows: Any,  # noqa: ANN401 - each stage has its own
+    ) -> list[R]:
+        """Run a stage and name what it rejects; its rows."""
+        result = await self._run(stage, questions, **rows)
+        self.part.rejections += result.rejections
+        return list(result.rows)
+
+    async def _run(
+        self,
+        stage: StageTask[..., R],
+        questions: Sequence[Question],
+        **rows: Any,  # noqa: ANN401
+    ) -> StageResult[R]:
+        """Run a stage over some questions of the shard; with none of them, do not run it."""
+        if not questions:
+            return StageResult(record_type=object, rows=())  # type: ignore[arg-type]
+        name = f"{self._shard.name}" + (f" from draw {d}" if (d := rows.get("first_draw")) else "")
+        progress = self._runtime.progress
+        progress.enter(stage.name, len(questions))
+        # Quoted rows are handed over as they are: the engine would walk every nested value.
+        quoted = {key: quote(one) if isinstance(one, list) else one for key, one in rows.items()}
+        result: StageResult[R] = await stage(
+            recipe=self._recipe, shard=name, questions=quote(list(questions)), **quoted
+        )
+        progress.finish(stage.name, name, len(questions))
+        return result
+
+
+def _of(questions: Iterable[Question], rows: Iterable[Any]) -> list[Question]:
+    """The questions that have a row."""
+    ids = {row.question_id for row in rows}
+    return [question for question in questions if question.id in ids]
+
+
+def _of_rows(rows: Iterable[R], questions: Iterable[Question]) -> list[R]:
+    """The rows of some questions."""
+    ids = {question.id for question in questions}
+    return [row for row in rows if row.question_id in ids]  # type: ignore[attr-defined]
+
+
+def _is_unjudged(row: Attempt) -> bool:
+    return row.verdict is Verdict.UNJUDGED
+
+
+def _unjudged(row: Attempt) -> Rejection:
+    return Rejection(
+        question_id=row.question_id,
+        stage="filter_qa",
+        kind=RejectionKind.QUARANTINED,
+        reason="unjudged",
+        detail=f"the judge reached no majority on the unaided attempt (votes: "
+        f"{', '.join(vote.value for vote in row.votes) or 'none'})",
+        model=row.model,
+    )

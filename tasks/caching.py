@@ -1,0 +1,132 @@
+"""What makes two task runs the same run.
+
+The key of a stage result is made of the stage's version, the settings that this stage reads, the
+identity of the models it asks, the wording of its prompts, and the content of its rows. Clients,
+addresses, limits, paths and run ids are left out. A change of the method bumps the version.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from prefect.cache_policies import CachePolicy
+from prefect.context import TaskRunContext
+
+from tasks.identities import model_identity
+from weak2wise_core.config import JudgeMethod, ModelSpec, Recipe, TruncationMethod, ZeroScoreAction
+from weak2wise_core.hashing import content_hash
+from weak2wise_core.prompts import PromptSet, load_prompts
+
+VERSIONS: Mapping[str, str] = {
+    "filter_qa": "1",
+    "generate_candidates": "1",
+    "score_step_masks": "1",
+    "select_golden": "1",
+    "truncate_golden": "1",
+    "format_sft": "1",
+}
+"""Version of each stage; bump it when the same inputs give another output."""
+
+NOT_CONTENT = frozenset({"recipe", "shard"})
+"""Task parameters that the key reads in part (the recipe) or not at all (the shard's name)."""
+
+
+@dataclass
+class StageKey(CachePolicy):
+    """The cache key of one stage; also the path of its result file, shaped like a partition."""
+
+    stage: str = ""
+
+    def compute_key(
+        self,
+        task_ctx: TaskRunContext,  # noqa: ARG002 - the engine's signature
+        inputs: dict[str, Any],
+        flow_parameters: dict[str, Any],  # noqa: ARG002
+        **kwargs: Any,  # noqa: ARG002
+    ) -> str:
+        """The path of the result file below the result storage.
+
+        Raises:
+            TypeError: A row is not plain data; there is no fallback to pickle.
+        """
+        rows = {name: value for name, value in inputs.items() if name not in NOT_CONTENT}
+        digest = content_hash(VERSIONS[self.stage], stage_settings(self.stage, inputs["recipe"]), rows)
+        return f"stage={self.stage}/{digest[:40]}.parquet"
+
+
+def stage_settings(stage: str, recipe: Recipe) -> dict[str, Any]:
+    """Everything in a recipe that changes the output of a stage, and nothing else."""
+    return _READS[stage](recipe, load_prompts(recipe.prompts))
+
+
+def _filter_qa(recipe: Recipe, prompts: PromptSet) -> dict[str, Any]:
+    return {
+        "weak": model_identity(recipe.models.weak),
+        "solve": prompts.solve.version,
+        "judge": _judge(recipe, prompts),
+    }
+
+
+def _generate_candidates(recipe: Recipe, prompts: PromptSet) -> dict[str, Any]:
+    strong = {spec.name: model_identity(spec) for spec in recipe.models.strong}
+    audits = recipe.generate.model_dump(mode="json", exclude={"samples_per_model", "imported"})
+    return {"strong": strong, "audits": audits, "generate": prompts.generate.version}
+
+
+def _score_step_masks(recipe: Recipe, prompts: PromptSet) -> dict[str, Any]:
+    return {
+        "weak": model_identity(recipe.models.weak),
+        "tokenizer": recipe.models.weak.tokenizer,
+        "hint": prompts.hint.version,
+        "granularity": recipe.step_mask.granularity,
+        "policy": recipe.step_mask.policy.value,
+        "judge": _judge(recipe, prompts),
+    }
+
+
+def _select_golden(recipe: Recipe, prompts: PromptSet) -> dict[str, Any]:  # noqa: ARG001
+    return {
+        "step_mask": recipe.step_mask.model_dump(mode="json"),
+        "keep_zero": recipe.zero_score.action is ZeroScoreAction.KEEP,
+    }
+
+
+def _truncate_golden(recipe: Recipe, prompts: PromptSet) -> dict[str, Any]:
+    asked = recipe.truncation.method is not TruncationMethod.RULE
+    return {
+        "truncation": recipe.truncation.model_dump(mode="json"),
+        "truncator": model_identity(recipe.models.truncator) if asked else None,
+        "tokenizer": _tokenizer(recipe.models.weak),
+        "prompts": [prompts.truncate_endpoint.version, prompts.truncate_reemit.version],
+    }
+
+
+def _format_sft(recipe: Recipe, prompts: PromptSet) -> dict[str, Any]:  # noqa: ARG001
+    return {
+        "sft": recipe.sft.model_dump(mode="json"),
+        "tokenizer": _tokenizer(recipe.models.weak),
+    }
+
+
+def _judge(recipe: Recipe, prompts: PromptSet) -> dict[str, Any]:
+    if recipe.judging.method is JudgeMethod.RULE:
+        return {"method": recipe.judging.method.value}
+    return {
+        "judging": recipe.judging.model_dump(mode="json"),
+        "model": model_identity(recipe.models.judge),
+        "judge": prompts.judge.version,
+    }
+
+
+def _tokenizer(weak: ModelSpec) -> Any:
+    return weak.tokenizer or model_identity(weak)
+
+
+_READS: Mapping[str, Callable[[Recipe, PromptSet], dict[str, Any]]] = {
+    "filter_qa": _filter_qa,
+    "generate_candidates": _generate_candidates,
+    "score_step_masks": _score_step_masks,
+    "select_golden": _select_golden,
+    "truncate_golden": _truncate_golden,
+    "format_sft": _format_sft,
+}

@@ -1,0 +1,42 @@
+"""What a model is, for a cache key: found without opening a connection or loading weights."""
+
+from functools import lru_cache
+from typing import Any
+
+from testbed.models import open_testbed_model
+from weak2wise_core.config import Backend, ModelSpec
+from weak2wise_core.errors import RecipeError
+from weak2wise_core.llm.local import TransformersModel
+from weak2wise_core.llm.protocol import ChatModel
+
+
+def local_model(spec: ModelSpec) -> ChatModel:
+    """A model that runs in this process; its weights are loaded when it is first asked.
+
+    Raises:
+        RecipeError: The backend is not a local one, or the testbed has no such model.
+    """
+    if spec.backend is Backend.TRANSFORMERS:
+        return TransformersModel(spec)
+    if spec.backend is Backend.TESTBED:
+        return open_testbed_model(spec)
+    raise RecipeError(f"backend {spec.backend.value} does not run in this process")
+
+
+def model_identity(spec: ModelSpec | None) -> dict[str, Any] | None:
+    """The settings and, for local models, the weights that decide a model's replies.
+
+    Addresses, keys, limits and prices are left out: the same model behind another address is the
+    same model.
+    """
+    if spec is None:
+        return None
+    identity = spec.identity()
+    if spec.backend is not Backend.OPENAI:
+        identity["weights"] = _weights(spec.model_dump_json())
+    return identity
+
+
+@lru_cache(maxsize=64)
+def _weights(spec_json: str) -> Any:
+    return local_model(ModelSpec.model_validate_json(spec_json)).identity

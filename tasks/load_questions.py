@@ -1,0 +1,20 @@
+"""Stage 0: the question-answer set, validated, deduplicated and decontaminated."""
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from weak2wise_core.config import Recipe
+from weak2wise_core.questions import QuestionSet, decontaminate
+from weak2wise_core.questions import load_questions as read
+
+
+@task(name="load_questions", cache_policy=NO_CACHE, persist_result=False)
+def load_questions(recipe: Recipe) -> QuestionSet:
+    """Everything that the file holds: usable questions, and rejections by name."""
+    found = read(recipe.questions)
+    clean, contaminated = decontaminate(found.questions, settings=recipe.decontaminate)
+    return QuestionSet(
+        rows=found.rows,
+        questions=tuple(clean),
+        rejections=(*found.rejections, *contaminated),
+    )

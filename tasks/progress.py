@@ -1,0 +1,73 @@
+"""How far a build is: numbers that a display or an artifact may read at any moment."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from weak2wise_core.gateway import Account
+
+STAGES = (
+    "filter_qa",
+    "generate_candidates",
+    "score_step_masks",
+    "select_golden",
+    "truncate_golden",
+    "format_sft",
+)
+
+
+@dataclass(slots=True)
+class Progress:
+    """Questions that entered and left each stage, and what the models were asked."""
+
+    questions: int = 0
+    """Questions of the whole build."""
+    shards: int = 0
+    shards_done: int = 0
+    accounts: Mapping[tuple[str, str], Account] = field(default_factory=dict)
+    """What was paid, by stage and model; shared with the gateway."""
+    entered: Counter[str] = field(default_factory=Counter)
+    """Questions that came to a stage."""
+    cached: Counter[str] = field(default_factory=Counter)
+    """Questions whose result was there already, by stage."""
+    _left: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def enter(self, stage: str, questions: int) -> None:
+        """Questions come to a stage."""
+        self.entered[stage] += questions
+
+    def advance(self, stage: str, shard: str) -> None:
+        """A stage is done with one question of a shard."""
+        self._left[stage, shard] = self._left.get((stage, shard), 0) + 1
+
+    def finish(self, stage: str, shard: str, questions: int) -> None:
+        """A stage is done with a shard. If it never advanced, its result was there already."""
+        if self._left.get((stage, shard), 0) == 0:
+            self.cached[stage] += questions
+        self._left[stage, shard] = questions
+
+    def left(self, stage: str) -> int:
+        """Questions that a stage is done with."""
+        return sum(count for (name, _), count in self._left.items() if name == stage)
+
+    @property
+    def calls(self) -> int:
+        """Calls paid in this run."""
+        return sum(account.calls for account in self.accounts.values())
+
+    @property
+    def stored(self) -> int:
+        """Calls that the reply store answered."""
+        return sum(account.stored for account in self.accounts.values())
+
+    @property
+    def tokens(self) -> int:
+        """Tokens paid in this run, prompts and replies."""
+        return sum(
+            account.prompt_tokens + account.completion_tokens for account in self.accounts.values()
+        )
+
+    @property
+    def usd(self) -> float:
+        """US dollars paid in this run, by the recipe's prices."""
+        return sum(account.usd for account in self.accounts.values())

@@ -1,0 +1,15 @@
+"""Stage 5b: the dataset as a versioned folder; a product, which no cache eviction touches."""
+
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from weak2wise_core.dataset.contents import Contents
+from weak2wise_core.dataset.publishing import Published, publish
+
+
+@task(name="publish_dataset", cache_policy=NO_CACHE, persist_result=False)
+def publish_dataset(contents: Contents, data: Path) -> Published:
+    """Write the dataset below the data folder, whole or not at all."""
+    return publish(contents, root=data / "datasets")

@@ -1,0 +1,203 @@
+"""What the task engine shows of a build: progress, tables, a summary, an event."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+from uuid import UUID
+
+import prefect.runtime
+from prefect.artifacts import (
+    acreate_markdown_artifact,
+    acreate_progress_artifact,
+    acreate_table_artifact,
+    aupdate_progress_artifact,
+)
+from prefect.events import emit_event
+from prefect.logging import get_run_logger
+
+from tasks.progress import STAGES, Progress
+from tasks.runtime import Runtime
+from weak2wise_core.dataset.contents import Contents
+from weak2wise_core.dataset.manifest import counts
+from weak2wise_core.dataset.publishing import Published
+
+PUBLISHED_EVENT = "weak2wise.dataset.published"
+LONGEST_TABLE = 200
+"""Rows; longer tables belong in Parquet."""
+_SECONDS_BETWEEN_UPDATES = 5.0
+
+
+def artifact_key(dataset: str, kind: str) -> str:
+    """A key of lower-case letters, digits and dashes, as the engine wants it."""
+    plain = "".join(char if char.isalnum() and char.isascii() else "-" for char in dataset.lower())
+    return f"{plain}-{kind}"
+
+
+def fraction_done(progress: Progress) -> float:
+    """How much of a build is done, from 0 to 1: questions at the end of every stage.
+
+    Stages weigh the same; a question that leaves early is done with all of them.
+    """
+    if not progress.questions:
+        return 0.0
+    share = 1 / len(STAGES)
+    done = 0.0
+    for number, stage in enumerate(STAGES):
+        following = STAGES[number + 1] if number + 1 < len(STAGES) else None
+        stopped = progress.left(stage) - (progress.entered[following] if following else 0)
+        done += progress.left(stage) * share
+        done += max(stopped, 0) * share * (len(STAGES) - number - 1)
+    return min(done / progress.questions, 1.0)
+
+
+@asynccontextmanager
+async def live_progress(progress: Progress, *, dataset: str) -> AsyncIterator[None]:
+    """Keep a progress artifact up to date while the block runs."""
+    artifact = await acreate_progress_artifact(
+        progress=0.0,
+        key=artifact_key(dataset, "progress"),
+        description=f"{progress.questions} questions in {progress.shards} shards",
+    )
+
+    async def keep_updating() -> None:
+        while True:
+            await asyncio.sleep(_SECONDS_BETWEEN_UPDATES)
+            await _update(artifact, 100 * fraction_done(progress))
+
+    updater = asyncio.create_task(keep_updating())
+    try:
+        yield
+        await _update(artifact, 100.0)
+    finally:
+        updater.cancel()
+        with suppress(asyncio.CancelledError):
+            await updater
+
+
+async def _update(artifact: Any, percent: float) -> None:  # noqa: ANN401 - an id or an artifact
+    identity = artifact if isinstance(artifact, UUID) else artifact.id
+    await aupdate_progress_artifact(artifact_id=identity, progress=percent)
+
+
+async def report_run(
+    runtime: Runtime, *, contents: Contents | None, published: Published | None = None
+) -> None:
+    """Write what was dropped, what was paid and where the dataset is, as artifacts and log lines."""
+    dataset = runtime.recipe.dataset
+    if contents is not None:
+        await acreate_table_artifact(
+            key=artifact_key(dataset, "drops"),
+            table=drops(contents),
+            description="Questions that are not in the training set, by stage and reason",
+        )
+        await acreate_table_artifact(
+            key=artifact_key(dataset, "quarantine"),
+            table=rejected(contents)[:LONGEST_TABLE],
+            description=f"{len(contents.rejections)} questions, the first {LONGEST_TABLE}; "
+            "all of them are in quarantine.parquet",
+        )
+    await acreate_table_artifact(
+        key=artifact_key(dataset, "account"),
+        table=account(runtime.progress),
+        description="What this run asked of the models; stored calls were paid for earlier",
+    )
+    await acreate_markdown_artifact(
+        key=artifact_key(dataset, "summary"),
+        markdown=summary(runtime.progress, contents=contents, published=published),
+        description="How the build went",
+    )
+    get_run_logger().info(
+        "%d calls paid (%.4f USD), %d answered by the reply store",
+        runtime.progress.calls,
+        runtime.progress.usd,
+        runtime.progress.stored,
+    )
+
+
+def drops(contents: Contents) -> list[dict[str, Any]]:
+    """Rejections counted by stage, kind and reason; at least one row."""
+    found = Counter((item.stage, item.kind.value, item.reason) for item in contents.rejections)
+    return [
+        {"stage": stage, "kind": kind, "reason": reason, "questions": count}
+        for (stage, kind, reason), count in sorted(found.items())
+    ] or [{"stage": "", "kind": "", "reason": "none", "questions": 0}]
+
+
+def rejected(contents: Contents) -> list[dict[str, Any]]:
+    """Every rejection as a row for people; at least one row."""
+    return [
+        {
+            "question": item.question_id,
+            "stage": item.stage,
+            "kind": item.kind.value,
+            "reason": item.reason,
+            "model": item.model,
+            "draw": "" if item.draw is None else item.draw,
+            "detail": item.detail[:300],
+        }
+        for item in contents.rejections
+    ] or [{"question": "", "stage": "", "kind": "", "reason": "none", "detail": ""}]
+
+
+def account(progress: Progress) -> list[dict[str, Any]]:
+    """Calls, tokens and money by stage and model, for models that were asked."""
+    return [
+        {
+            "stage": stage,
+            "model": model,
+            "calls": one.calls,
+            "stored": one.stored,
+            "failed": one.failures,
+            "prompt_tokens": one.prompt_tokens,
+            "completion_tokens": one.completion_tokens,
+            "reasoning_tokens": one.reasoning_tokens,
+            "cached_tokens": one.cached_tokens,
+            "usd": round(one.usd, 6),
+        }
+        for (stage, model), one in progress.accounts.items()
+        if one.calls or one.stored or one.failures
+    ] or [{"stage": "", "model": "none asked", "calls": 0, "stored": 0, "usd": 0.0}]
+
+
+def summary(
+    progress: Progress, *, contents: Contents | None, published: Published | None
+) -> str:
+    """A short report in Markdown."""
+    rows: list[tuple[str, object]] = []
+    if contents is not None:
+        rows += [(name.replace("_", " "), value) for name, value in counts(contents).items()]
+    rows += [
+        ("calls paid in this run", progress.calls),
+        ("calls answered by the reply store", progress.stored),
+        ("tokens paid in this run", progress.tokens),
+        ("US dollars paid in this run", f"{progress.usd:.4f}"),
+    ]
+    if published is not None:
+        rows += [("version", published.version), ("folder", f"`{published.folder}`")]
+    lines = [f"| {name} | {value} |" for name, value in rows]
+    return "\n".join(["| | |", "| --- | ---: |", *lines])
+
+
+def announce(published: Published) -> None:
+    """Emit the event that follow-up deployments listen for; only from a deployment's own run.
+
+    A trigger matches any emitter, so a build on somebody's laptop must not start a training run.
+    """
+    if prefect.runtime.deployment.id is None:
+        return
+    dataset = published.manifest["dataset"]
+    emit_event(
+        PUBLISHED_EVENT,
+        resource={
+            "prefect.resource.id": f"weak2wise.dataset.{dataset}",
+            "prefect.resource.name": dataset,
+        },
+        payload={
+            "uri": str(published.folder),
+            "dataset": dataset,
+            "version": published.version,
+            "rows": published.manifest["counts"]["train"],
+        },
+    )

@@ -1,0 +1,39 @@
+"""Stage 3 for one shard: what the weak model answers with masked hints (section 3.4)."""
+
+from collections.abc import Sequence
+
+from tasks.results import StageResult
+from tasks.runtime import WEAK, current
+from tasks.stage import over_questions, stage_task
+from weak2wise_core.config import Recipe
+from weak2wise_core.records import CandidateTrace, MaskOutcomes, Question
+from weak2wise_core.stages.scoring import ask_mask_levels
+
+
+@stage_task("score_step_masks")
+async def score_step_masks(
+    *,
+    recipe: Recipe,
+    shard: str,
+    questions: Sequence[Question],
+    candidates: Sequence[CandidateTrace],
+) -> StageResult[MaskOutcomes]:
+    """The outcomes of every mask level of every usable candidate."""
+    runtime, stage = current(), "score_step_masks"
+    weak, judge = runtime.ask(WEAK, stage=stage), runtime.judge(stage=stage)
+    tokens = await runtime.tokens()
+
+    async def one(question: Question) -> list[MaskOutcomes]:
+        return await ask_mask_levels(
+            question,
+            [one for one in candidates if one.question_id == question.id],
+            weak=weak,
+            judge=judge,
+            count_tokens=tokens.count,
+            settings=recipe.step_mask,
+            prompts=runtime.prompts,
+        )
+
+    return await over_questions(
+        questions, one, stage=stage, shard=shard, record_type=MaskOutcomes
+    )

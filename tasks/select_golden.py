@@ -1,0 +1,46 @@
+"""Stage 4a for one shard: the golden reasoning of each question (section 3.5, equation 8)."""
+
+from collections.abc import Sequence
+
+from tasks.results import StageResult
+from tasks.runtime import current
+from tasks.stage import keep_only_whole, stage_task
+from weak2wise_core.config import Recipe
+from weak2wise_core.records import (
+    CandidateTrace,
+    GoldenReasoning,
+    MaskOutcomes,
+    Question,
+    Rejection,
+)
+from weak2wise_core.stages.selecting import golden_of
+
+
+@stage_task("select_golden")
+async def select_golden(
+    *,
+    recipe: Recipe,
+    shard: str,
+    questions: Sequence[Question],
+    candidates: Sequence[CandidateTrace],
+    outcomes: Sequence[MaskOutcomes],
+) -> StageResult[GoldenReasoning]:
+    """The winner of each question, whole, or why there is none."""
+    chosen = [
+        golden_of(
+            question,
+            candidates=[one for one in candidates if one.question_id == question.id],
+            outcomes=[one for one in outcomes if one.question_id == question.id],
+            settings=recipe.step_mask,
+        )
+        for question in questions
+    ]
+    for _ in questions:
+        current().progress.advance("select_golden", shard)
+    result = StageResult(
+        record_type=GoldenReasoning,
+        rows=tuple(one for one in chosen if isinstance(one, GoldenReasoning)),
+        rejections=tuple(one for one in chosen if isinstance(one, Rejection)),
+    )
+    keep_only_whole(result)
+    return result

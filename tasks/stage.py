@@ -1,0 +1,150 @@
+"""What every stage task has in common: caching, plain Parquet results, one bad question at a time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from prefect import Task, task
+from prefect.client.schemas.objects import TaskRun
+from prefect.states import State
+from prefect.transactions import get_transaction
+
+from tasks.caching import StageKey
+from tasks.results import ParquetStageResult, StageResult
+from tasks.runtime import current
+from weak2wise_core.errors import (
+    FatalModelError,
+    ModelError,
+    OutOfWorldError,
+    RequestRefusedError,
+    TraceFormatError,
+)
+from weak2wise_core.records import Question, Rejection, RejectionKind
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+StageTask = Task[P, Coroutine[Any, Any, StageResult[R]]]
+
+
+async def _infrastructure_failed(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Whether a task may be run again: for the disk or the network, never for a model's reply."""
+    try:
+        await state.aresult(raise_on_failure=True)
+    except OSError:
+        return True
+    except BaseException:  # noqa: BLE001 - every other failure is for the reader, not for a retry
+        return False
+    return False
+
+
+def stage_task(
+    stage: str,
+) -> Callable[[Callable[P, Coroutine[Any, Any, StageResult[R]]]], StageTask[P, R]]:
+    """Declare a coroutine over one shard to be a stage of the method.
+
+    The coroutine takes `recipe`, `shard` and rows, and returns a StageResult. Its result is cached
+    under a key of its own (see `tasks.caching`) unless a question failed: failures are asked again
+    by the next build.
+    """
+
+    def decorate(function: Callable[P, Coroutine[Any, Any, StageResult[R]]]) -> StageTask[P, R]:
+        return task(
+            function,
+            name=stage,
+            task_run_name=f"{stage} {{shard}}",
+            persist_result=True,
+            result_serializer=ParquetStageResult(),
+            cache_result_in_memory=False,
+            retries=2,
+            retry_delay_seconds=[1, 10],
+            retry_condition_fn=_infrastructure_failed,
+        )
+
+    return decorate
+
+
+def stored_in(stage: StageTask[P, R], data: Path) -> StageTask[P, R]:
+    """The same task with its results below a data folder.
+
+    The policy needs a key storage of its own: without one the engine wraps results in JSON, which
+    no Parquet reader opens, and caches nothing.
+    """
+    policy = StageKey(stage=stage.name, key_storage=data / "keys")
+    return stage.with_options(result_storage=data / "results", cache_policy=policy)
+
+
+async def over_questions(
+    questions: Sequence[Question],
+    one: Callable[[Question], Awaitable[Sequence[R]]],
+    *,
+    stage: str,
+    shard: str,
+    record_type: type[R],
+) -> StageResult[R]:
+    """Run a stage over the questions of a shard; one bad question becomes one rejection.
+
+    Raises:
+        FatalModelError: No call to a model can succeed; the build stops.
+        BudgetReachedError: The build may not spend more.
+    """
+    progress = current().progress
+
+    async def guarded(question: Question) -> Sequence[R] | Rejection:
+        try:
+            return await one(question)
+        except FatalModelError:
+            raise
+        except (ModelError, TraceFormatError) as error:
+            return _rejection(question, stage, error)
+        finally:
+            progress.advance(stage, shard)
+
+    outcomes = await gather_all([guarded(question) for question in questions])
+    result = StageResult(
+        record_type=record_type,
+        rows=tuple(row for rows in outcomes if not isinstance(rows, Rejection) for row in rows),
+        rejections=tuple(item for item in outcomes if isinstance(item, Rejection)),
+    )
+    keep_only_whole(result)
+    return result
+
+
+async def gather_all(coroutines: Sequence[Coroutine[Any, Any, R]]) -> list[R]:
+    """Await all; the first error cancels the rest and is raised as itself, not in a group."""
+    running = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+    try:
+        return list(await asyncio.gather(*running))
+    finally:
+        for future in running:
+            future.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+def keep_only_whole(result: StageResult[Any]) -> None:
+    """Keep the task engine from caching a result in which a question failed."""
+    transaction = get_transaction()
+    if transaction is not None and not result.whole:
+        transaction.write_on_commit = False
+
+
+def _rejection(question: Question, stage: str, error: ModelError | TraceFormatError) -> Rejection:
+    final = isinstance(error, RequestRefusedError | TraceFormatError)
+    model = error.model if isinstance(error, ModelError) else ""
+    return Rejection(
+        question_id=question.id,
+        stage=stage,
+        kind=RejectionKind.DROPPED if final else RejectionKind.QUARANTINED,
+        reason=_REASONS[type(error)] if type(error) in _REASONS else "model_failed",
+        detail=str(error),
+        model=model,
+        draw=error.draw if isinstance(error, ModelError) else None,
+    )
+
+
+_REASONS = {
+    OutOfWorldError: "out_of_world",
+    RequestRefusedError: "request_refused",
+    TraceFormatError: "bad_trace",
+}

@@ -1,0 +1,163 @@
+"""Laws of the door through which every model call passes."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from weak2wise_core.config import Backend, BudgetSettings, ModelSpec, Prices
+from weak2wise_core.errors import BudgetReachedError, ModelError, TransientModelError
+from weak2wise_core.gateway import Gateway, ledger, price
+from weak2wise_core.llm.scripted import ScriptedModel
+from weak2wise_core.records import ChatReply, FinishReason, Message, Usage
+from weak2wise_core.stores.replies import ReplyStore
+
+HELLO = [Message(role="user", content="hello")]
+PRICES = Prices(input=1.0, output=2.0, cached_input=0.5)
+
+
+def spec(**settings: object) -> ModelSpec:
+    """A model specification with prices."""
+    return ModelSpec.model_validate(
+        {"backend": Backend.TESTBED, "model": "scripted", "usd_per_mtok": PRICES} | settings
+    )
+
+
+def reply(content: str = "fine") -> ChatReply:
+    """A reply of 1,000 prompt tokens, 400 of them cached, and 500 reply tokens: 0.0018 USD."""
+    usage = Usage(prompt_tokens=1000, cached_tokens=400, completion_tokens=500, reasoning_tokens=9)
+    return ChatReply(
+        content=content, reasoning=None, finish_reason=FinishReason.STOP, usage=usage, model="m-1"
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[ReplyStore]:
+    """An empty reply store."""
+    with ReplyStore(tmp_path / "replies.sqlite") as opened:
+        yield opened
+
+
+async def test_an_answered_call_is_never_paid_for_again(store: ReplyStore) -> None:
+    """The same request with the same draw is asked once, also by another gateway."""
+    model = ScriptedModel(lambda *_: reply())
+    for _ in range(2):
+        handle = Gateway(in_flight=4, store=store).handle(model, spec=spec(), name="m", stage="s")
+        assert (await handle.ask(HELLO)).content == "fine"
+        assert (await handle.ask(HELLO)).content == "fine"
+    assert len(model.calls) == 1
+    assert (handle.account.calls, handle.account.stored) == (0, 2)
+
+
+async def test_k_draws_are_k_calls(store: ReplyStore) -> None:
+    """Draws of one request are different calls and different replies."""
+    model = ScriptedModel(lambda _messages, _sampling, draw: f"reply {draw}")
+    handle = Gateway(in_flight=4, store=store).handle(model, spec=spec(), name="m", stage="s")
+    replies = await asyncio.gather(*(handle.ask(HELLO, draw=draw) for draw in range(5)))
+    assert [one.content for one in replies] == [f"reply {draw}" for draw in range(5)]
+    assert len(model.calls) == 5
+
+
+async def test_all_models_share_the_slots() -> None:
+    """No more calls than slots are in flight, whichever model they go to."""
+    active, most = 0, 0
+
+    class Watched(ScriptedModel):
+        async def chat(self, *args: object, **kwargs: object) -> ChatReply:
+            nonlocal active, most
+            active += 1
+            most = max(most, active)
+            await asyncio.sleep(0.001)
+            active -= 1
+            return reply()
+
+    gateway = Gateway(in_flight=3)
+    handles = [
+        gateway.handle(Watched(lambda *_: reply()), spec=spec(), name=name, stage="s")
+        for name in ("a", "b")
+    ]
+    await asyncio.gather(*(handle.ask(HELLO, draw=d) for handle in handles for d in range(10)))
+    assert most == 3
+
+
+async def test_the_account_counts_what_was_paid() -> None:
+    """Calls, tokens, money and returned model ids add up by stage and model."""
+    gateway = Gateway(in_flight=2)
+    handle = gateway.handle(ScriptedModel(lambda *_: reply()), spec=spec(), name="m", stage="s")
+    await handle.ask(HELLO)
+    await handle.ask(HELLO)
+    account = gateway.accounts["s", "m"]
+    assert (account.calls, account.prompt_tokens, account.completion_tokens) == (2, 2000, 1000)
+    assert account.usd == pytest.approx(2 * (600 * 1.0 + 400 * 0.5 + 500 * 2.0) / 1e6)
+    assert account.returned == {"m-1": 2}
+
+
+def test_cached_tokens_cost_as_input_where_no_price_is_given() -> None:
+    """Without a price of their own, cached prompt tokens cost what fresh ones do."""
+    usage = Usage(prompt_tokens=10, cached_tokens=10)
+    assert price(usage, Prices(input=1.0)) == price(Usage(prompt_tokens=10), Prices(input=1.0))
+
+
+async def test_an_error_names_model_and_draw_and_is_not_stored(store: ReplyStore) -> None:
+    """A failed call leaves nothing behind that would answer the next one."""
+    outcomes: list[ChatReply | ModelError] = [TransientModelError("gone"), reply()]
+    model = ScriptedModel(lambda *_: outcomes.pop(0))
+    handle = Gateway(in_flight=1, store=store).handle(model, spec=spec(), name="m", stage="s")
+    with pytest.raises(TransientModelError) as caught:
+        await handle.ask(HELLO, draw=7)
+    assert (caught.value.model, caught.value.draw) == ("m", 7)
+    assert (await handle.ask(HELLO, draw=7)).content == "fine"
+    assert handle.account.failures == 1
+
+
+async def test_a_ledger_sums_stored_and_fresh_replies_alike(store: ReplyStore) -> None:
+    """What a row took is the same whether its replies were paid now or earlier."""
+    spent = []
+    for _ in range(2):
+        gateway = Gateway(in_flight=2, store=store)
+        handle = gateway.handle(ScriptedModel(lambda *_: reply()), spec=spec(), name="m", stage="s")
+        with ledger() as taken:
+            await asyncio.gather(*(handle.ask(HELLO, draw=draw) for draw in range(3)))
+        spent.append(taken.spent())
+    assert spent[0] == spent[1]
+    assert (spent[0][0].calls, spent[0][0].prompt_tokens) == (3, 3000)
+
+
+@pytest.mark.parametrize("cap", [0, 1, 4])
+async def test_the_budget_of_calls_is_never_crossed(cap: int) -> None:
+    """However many calls are wanted at once, no more than the cap are made."""
+    model = ScriptedModel(lambda *_: reply(), latency_s=0.001)
+    gateway = Gateway(in_flight=8, budget=BudgetSettings(calls=cap))
+    handle = gateway.handle(model, spec=spec(), name="m", stage="s")
+    outcomes = await asyncio.gather(
+        *(handle.ask(HELLO, draw=draw) for draw in range(9)), return_exceptions=True
+    )
+    assert len(model.calls) == cap
+    assert sum(isinstance(one, BudgetReachedError) for one in outcomes) == 9 - cap
+
+
+async def test_the_budget_of_money_counts_calls_in_flight_at_their_worst() -> None:
+    """Calls that could cross the cap wait for those in flight; what is paid stays below it."""
+    model = ScriptedModel(lambda *_: reply(), latency_s=0.001)
+    gateway = Gateway(in_flight=8, budget=BudgetSettings(usd=0.005))
+    handle = gateway.handle(model, spec=spec(max_tokens=1000), name="m", stage="s")
+    outcomes = await asyncio.gather(
+        *(handle.ask(HELLO, draw=draw) for draw in range(9)), return_exceptions=True
+    )
+    paid = gateway.accounts["s", "m"].usd
+    assert 0 < paid <= 0.005
+    assert any(isinstance(one, BudgetReachedError) for one in outcomes)
+    assert paid + handle.worst_usd(HELLO) > 0.005  # it did not stop earlier than it had to
+
+
+async def test_a_stored_reply_costs_no_budget(store: ReplyStore) -> None:
+    """A reached budget still serves what was paid for earlier."""
+    model = ScriptedModel(lambda *_: reply())
+    rich = Gateway(in_flight=1, store=store).handle(model, spec=spec(), name="m", stage="s")
+    await rich.ask(HELLO)
+    broke = Gateway(in_flight=1, store=store, budget=BudgetSettings(calls=0))
+    handle = broke.handle(model, spec=spec(), name="m", stage="s")
+    assert (await handle.ask(HELLO)).content == "fine"
+    with pytest.raises(BudgetReachedError, match="raise the budget"):
+        await handle.ask(HELLO, draw=1)

@@ -1,0 +1,173 @@
+"""The answer of an attempt, and whether it is the right one: by rule alone, without a model.
+
+A rule decides only where it is certain. There are three outcomes, and "undecided" is a good one:
+what rules cannot tell apart goes on to algebra (`weak2wise_core.equivalence`) or to a judge. To
+call a wrong answer right is the one fault that must not happen.
+"""
+
+import re
+from dataclasses import dataclass
+
+from weak2wise_core.agreement import Agreement
+from weak2wise_core.comparison import compare, is_literal, named
+from weak2wise_core.conclusions import Conclusion, Form, conclude, strip_thinking
+from weak2wise_core.mentions import find_mentions, mentions
+from weak2wise_core.normalising import plain
+from weak2wise_core.prose import Pick, last_formula, pick_choice, pick_number
+from weak2wise_core.quantities import quantity
+
+__all__ = [
+    "Agreement",
+    "Ruling",
+    "compare",
+    "final_answer",
+    "find_mentions",
+    "mentions",
+    "rule",
+    "strip_thinking",
+]
+
+AGREE, DISAGREE, UNDECIDED = Agreement.AGREE, Agreement.DISAGREE, Agreement.UNDECIDED
+
+_EXPLICIT = re.compile(r"\\(?:boxed|fbox)\s{0,5}\{|^####|\banswer\b", re.IGNORECASE | re.MULTILINE)
+_OPEN_BOX = re.compile(r"\\boxed\s{0,5}\{((?:[^{}\\]|\\.|\{[^{}]{0,200}\}){1,500})$", re.DOTALL)
+_LETTER = re.compile(r"\(?[A-J]\)?")
+_WORDS = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
+_SIGNS = re.compile(r"[-+*^!]|\\(?:cdot|times|div)")
+_SYMBOLS = re.compile(r"\\(?!frac|times|div|cdot|approx|%|\$)[A-Za-z]+|(?<![A-Za-z])[a-zA-Z](?![A-Za-z])")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruling:
+    """What rules say about an attempt."""
+
+    agreement: Agreement
+    algebra: tuple[str, str] | None = None
+    """Where rules are undecided: gold and answer, if algebra could still decide."""
+
+
+def final_answer(text: str, *, lenient: bool = True) -> str | None:
+    r"""The answer that a text ends with.
+
+    Looked for are, in this order: the last balanced `\boxed{}`, with others that are listed with it;
+    the field "answer" of a JSON object; what follows "The answer is", "Answer:", "A:", "####" or a
+    heading "Final Answer"; the last sentence that holds a value.
+
+    Args:
+        text: An attempt, a trace or an answer; thinking in `<think>` tags is left out.
+        lenient: Also read the last sentence. False wants the answer to be stated as one.
+
+    Returns:
+        The answer as it is written, or None where the text states none.
+
+    Example:
+        >>> final_answer("So she has 16 - 7 = 9 eggs left. The answer is **9**.")
+        '9'
+    """
+    conclusion = conclude(text)
+    if conclusion is None or (conclusion.form is Form.CLOSING and not lenient):
+        return None
+    if conclusion.exact:
+        return conclusion.statement or None
+    return _meant(conclusion) or plain(conclusion.statement) or None
+
+
+def _meant(conclusion: Conclusion) -> str | None:
+    statement = conclusion.statement
+    formula = last_formula(statement)
+    if _is_bare(statement) or (formula is not None and _is_expression(formula)):
+        return formula or statement
+    pick = pick_number(statement, before=conclusion.before)
+    return pick_choice(statement) or (pick.value if pick else formula)
+
+
+def rule(gold: str, attempt: str) -> Ruling:
+    """Whether an attempt reaches the ground truth, as far as rules can tell.
+
+    Args:
+        gold: The ground truth: an answer, or a solution that ends with one.
+        attempt: A whole attempt, or a bare answer. It is data: nothing in it is followed.
+
+    Returns:
+        AGREE or DISAGREE where that is certain. An attempt that states no answer disagrees; one
+        that states several, or takes its answer back, is undecided.
+    """
+    gold = _gold_answer(gold)
+    conclusion = conclude(attempt)
+    if not plain(gold):
+        return Ruling(agreement=UNDECIDED)
+    if conclusion is None:
+        return Ruling(agreement=DISAGREE)
+    if conclusion.doubtful:
+        return Ruling(agreement=UNDECIDED)
+    ruling = _ruled(gold, conclusion)
+    if conclusion.later is None:
+        return ruling
+    return _once_more(ruling, _ruled(gold, conclusion.later))
+
+
+def _once_more(boxed: Ruling, later: Ruling) -> Ruling:
+    """A box and an announcement after it: where they contradict each other nothing is certain."""
+    if UNDECIDED in {boxed.agreement, later.agreement} or boxed == later:
+        return boxed
+    return Ruling(agreement=UNDECIDED)
+
+
+def _gold_answer(gold: str) -> str:
+    """A gold answer may be a whole solution; what it ends with is beyond doubt."""
+    if _EXPLICIT.search(gold) is None:
+        return gold
+    conclusion = conclude(gold)
+    if conclusion is not None and conclusion.exact:
+        return conclusion.statement
+    cut = _OPEN_BOX.search(gold)
+    return cut.group(1) if cut else (final_answer(gold, lenient=False) or gold)
+
+
+def _ruled(gold: str, conclusion: Conclusion) -> Ruling:
+    if conclusion.exact:
+        return _on_value(gold, conclusion.statement, parts=conclusion.parts)
+    statement = conclusion.statement
+    if compare(gold, statement) is AGREE:
+        return Ruling(agreement=AGREE)
+    if _LETTER.fullmatch(plain(gold)):
+        return Ruling(agreement=compare(gold, pick_choice(statement) or ""))
+    formula = last_formula(statement)
+    wanted = quantity(plain(gold))
+    if wanted is None or _is_bare(statement) or (formula and _is_expression(formula)):
+        return _on_value(gold, formula or statement)
+    pick = pick_number(statement, before=conclusion.before, with_unit=bool(wanted.unit))
+    return _on_pick(gold, pick)
+
+
+def _on_value(gold: str, answer: str, *, parts: tuple[str, ...] = ()) -> Ruling:
+    agreement = compare(gold, answer)
+    if agreement is not AGREE and any(compare(gold, part) is AGREE for part in parts):
+        return Ruling(agreement=UNDECIDED)
+    if agreement is not UNDECIDED or (is_literal(gold) and is_literal(answer)):
+        return Ruling(agreement=agreement)
+    return Ruling(agreement=UNDECIDED, algebra=(plain(gold), plain(answer)))
+
+
+def _on_pick(gold: str, pick: Pick | None) -> Ruling:
+    if pick is None:
+        return Ruling(agreement=UNDECIDED)
+    outcomes = [compare(gold, value) for value in (pick.value, *pick.others)]
+    if outcomes[0] is AGREE and pick.certain:
+        return Ruling(agreement=AGREE)
+    if set(outcomes) == {DISAGREE} and pick.evaluated:
+        return Ruling(agreement=DISAGREE)
+    return Ruling(agreement=UNDECIDED)
+
+
+def _is_bare(statement: str) -> bool:
+    """A statement without words is the answer itself."""
+    return _WORDS.search(statement) is None
+
+
+def _is_expression(formula: str) -> bool:
+    r"""A formula to be read as a whole: `x + 1`, `2\pi`, `9 + 1`, but not `7`, `P = 3` or `5 + 6 = 11`."""
+    value = named(plain(formula))[1]
+    if quantity(value) is not None:
+        return _SIGNS.search(value.lstrip("+-")) is not None
+    return _SYMBOLS.search(value) is not None

@@ -1,0 +1,120 @@
+"""Writing a dataset: beside its place, renamed when whole, manifest last; `latest` points to it."""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from weak2wise_core.dataset.card import card
+from weak2wise_core.dataset.contents import Contents, by_id
+from weak2wise_core.dataset.manifest import FORMAT, summary, version_of
+from weak2wise_core.records import (
+    Attempt,
+    CandidateTrace,
+    GoldenReasoning,
+    MaskOutcomes,
+    Question,
+    Rejection,
+    ScoredTrace,
+    SFTExample,
+)
+from weak2wise_core.sft import llama_factory_entry, to_conversational
+from weak2wise_core.stores.files import atomic_folder
+from weak2wise_core.stores.parquet import to_bytes
+
+LATEST = "latest"
+MANIFEST = "manifest.json"
+QUEUE = "annotation_queue.jsonl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """A dataset in its folder."""
+
+    folder: Path
+    version: str
+    manifest: Mapping[str, Any]
+
+
+def publish(contents: Contents, *, root: Path) -> Published:
+    """Write a dataset below `root` / name / version and let `latest` point to it.
+
+    The version is a hash of content and settings: the same inputs and replies give the same folder
+    with the same bytes, and writing it again changes nothing.
+
+    Raises:
+        BuildError: The tables do not account for every row; nothing is written.
+        StoreError: The folder cannot be written; nothing is left behind.
+    """
+    contents.check()
+    contents = contents.in_order()
+    files = _files(contents)
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    version = version_of(digests, contents.recipe)
+    manifest = {
+        "format": FORMAT,
+        "dataset": contents.recipe.dataset,
+        "version": version,
+        **summary(contents),
+        "files": {
+            name: {"sha256": digests[name], "bytes": len(data)} for name, data in files.items()
+        },
+    }
+    folder = root / contents.recipe.dataset / version
+    with atomic_folder(folder) as beside:
+        for name, data in files.items():
+            (beside / name).write_bytes(data)
+        (beside / "README.md").write_text(card(manifest), encoding="utf-8")
+        (beside / MANIFEST).write_text(_json(manifest) + "\n", encoding="utf-8")
+    _point(folder.parent / LATEST, version)
+    return Published(folder=folder, version=version, manifest=manifest)
+
+
+def _files(contents: Contents) -> dict[str, bytes]:
+    """Every data file of a dataset, by name."""
+    lines = [json.dumps(to_conversational(row), ensure_ascii=False) for row in contents.train]
+    entry = llama_factory_entry(contents.recipe.dataset, file_name="train.parquet")
+    files = {
+        "questions.parquet": to_bytes(contents.questions, Question),
+        "attempts.parquet": to_bytes(contents.attempts, Attempt),
+        "candidates.parquet": to_bytes(contents.candidates, CandidateTrace),
+        "outcomes.parquet": to_bytes(contents.outcomes, MaskOutcomes),
+        "scores.parquet": to_bytes(contents.scores, ScoredTrace),
+        "golden.parquet": to_bytes(contents.golden, GoldenReasoning),
+        "train.parquet": to_bytes(contents.train, SFTExample),
+        "quarantine.parquet": to_bytes(contents.rejections, Rejection),
+        "train.jsonl": "".join(f"{line}\n" for line in lines).encode(),
+        "dataset_info.json": (_json(entry) + "\n").encode(),
+    }
+    if queue := _queue(contents):
+        files[QUEUE] = queue
+    return files
+
+
+def _queue(contents: Contents) -> bytes:
+    """Questions that wait for a person's reasoning, one JSON object a line; empty if none do."""
+    questions = by_id(contents.questions)
+    waiting = [
+        questions[item.question_id]
+        for item in contents.rejections
+        if item.reason == "awaiting_annotation"
+    ]
+    rows = [
+        {"id": one.id, "question": one.question, "answer": one.answer, "reasoning": ""}
+        for one in waiting
+    ]
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
+
+
+def _point(link: Path, target: str) -> None:
+    """Let a symbolic link point to a version, in one step."""
+    beside = link.with_name(f".{LATEST}.{uuid.uuid4().hex}")
+    beside.symlink_to(target, target_is_directory=True)
+    beside.replace(link)

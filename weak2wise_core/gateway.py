@@ -1,0 +1,275 @@
+"""Where every model call of a build passes: reply store, pool of slots, budget, account.
+
+A call is looked up in the reply store first; only what was never answered takes a slot, is held
+against the budget, and is asked. Whatever comes back is stored before anyone sees it.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from weak2wise_core.config import BudgetSettings, ModelSpec, Prices
+from weak2wise_core.errors import BudgetReachedError, ModelError
+from weak2wise_core.llm.protocol import ChatModel, Sampling
+from weak2wise_core.records import ChatReply, Message, Spent, Usage
+from weak2wise_core.stores.replies import ReplyStore, request_key
+
+CHARS_PER_TOKEN = 2
+"""A cautious figure for the budget: real prompts have three to four characters a token."""
+LONGEST_REPLY = 32_768
+"""Tokens that a reply without `max_tokens` is assumed to cost at worst."""
+
+
+class Asker(Protocol):
+    """What a stage needs of a model: ask, with the sampling already settled."""
+
+    async def ask(
+        self, messages: Sequence[Message], *, draw: int = 0, affinity: str = ""
+    ) -> ChatReply:
+        """One reply, or a `ModelError`; see `ChatModel.chat` for draw and affinity."""
+        ...
+
+
+def price(usage: Usage, prices: Prices) -> float:
+    """What a reply costs, in US dollars, by the recipe's prices."""
+    cached_price = prices.input if prices.cached_input is None else prices.cached_input
+    fresh = usage.prompt_tokens - usage.cached_tokens
+    micro = fresh * prices.input + usage.cached_tokens * cached_price
+    return (micro + usage.completion_tokens * prices.output) / 1_000_000
+
+
+# --- what one row took ------------------------------------------------------------------------
+
+_LEDGER: ContextVar["Ledger | None"] = ContextVar("ledger", default=None)
+
+
+class Ledger:
+    """Sums the replies that were used for one row, by model."""
+
+    def __init__(self) -> None:
+        self._by_model: dict[str, list[Usage]] = {}
+
+    def add(self, model: str, usage: Usage) -> None:
+        """Count one reply, stored or fresh: a resumed build gives the same row."""
+        self._by_model.setdefault(model, []).append(usage)
+
+    def spent(self) -> tuple[Spent, ...]:
+        """The sums, in the order of the models' names."""
+        return tuple(
+            Spent(
+                model=model,
+                calls=len(usages),
+                prompt_tokens=sum(usage.prompt_tokens for usage in usages),
+                completion_tokens=sum(usage.completion_tokens for usage in usages),
+                reasoning_tokens=sum(usage.reasoning_tokens for usage in usages),
+                cached_tokens=sum(usage.cached_tokens for usage in usages),
+            )
+            for model, usages in sorted(self._by_model.items())
+        )
+
+
+@contextmanager
+def ledger() -> Iterator[Ledger]:
+    """Collect what every call made inside takes, in this task and in tasks started from it."""
+    opened = Ledger()
+    token = _LEDGER.set(opened)
+    try:
+        yield opened
+    finally:
+        _LEDGER.reset(token)
+
+
+# --- what a run paid --------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Account:
+    """What this run asked of one model in one stage."""
+
+    calls: int = 0
+    """Calls that were paid for in this run."""
+    stored: int = 0
+    """Calls that the reply store answered."""
+    failures: int = 0
+    """Calls that ended in an error after all retries."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    reasoning_tokens: int = 0
+    cached_tokens: int = 0
+    usd: float = 0.0
+    seconds: float = 0.0
+    """Time that paid calls took, summed over calls."""
+    returned: Counter[str] = field(default_factory=Counter)
+    """Model ids that the replies named, with their counts."""
+
+    def add(self, reply: ChatReply, *, prices: Prices, seconds: float) -> None:
+        """Count one paid reply."""
+        self.calls += 1
+        self.prompt_tokens += reply.usage.prompt_tokens
+        self.completion_tokens += reply.usage.completion_tokens
+        self.reasoning_tokens += reply.usage.reasoning_tokens
+        self.cached_tokens += reply.usage.cached_tokens
+        self.usd += price(reply.usage, prices)
+        self.seconds += seconds
+        self.returned[reply.model] += 1
+
+
+class Budget:
+    """Admits a call only if it cannot cross the cap, calls in flight counted at their worst."""
+
+    def __init__(self, settings: BudgetSettings) -> None:
+        self._settings = settings
+        self._spent_usd = 0.0
+        self._calls = 0
+        self._held_usd = 0.0
+        self._in_flight = 0
+        self._changed = asyncio.Condition()
+
+    async def hold(self, worst_usd: float) -> None:
+        """Wait until a call is admitted.
+
+        Raises:
+            BudgetReachedError: The call would cross the cap and nothing in flight can change that.
+        """
+        async with self._changed:
+            while self._crosses(worst_usd):
+                if not self._in_flight or self._calls_used_up():
+                    raise BudgetReachedError(self._message())
+                await self._changed.wait()
+            self._held_usd += worst_usd
+            self._in_flight += 1
+            self._calls += 1
+
+    async def release(self, worst_usd: float, *, paid_usd: float, answered: bool) -> None:
+        """Replace what was held by what was paid."""
+        async with self._changed:
+            self._held_usd -= worst_usd
+            self._in_flight -= 1
+            self._spent_usd += paid_usd
+            self._calls -= not answered
+            self._changed.notify_all()
+
+    def _calls_used_up(self) -> bool:
+        cap = self._settings.calls
+        return cap is not None and self._calls - self._in_flight >= cap
+
+    def _crosses(self, worst_usd: float) -> bool:
+        usd, calls = self._settings.usd, self._settings.calls
+        over_usd = usd is not None and self._spent_usd + self._held_usd + worst_usd > usd
+        return over_usd or (calls is not None and self._calls + 1 > calls)
+
+    def _message(self) -> str:
+        return (
+            f"the budget is reached: {self._calls} calls and {self._spent_usd:.4f} USD were spent "
+            f"of {self._settings.calls or 'any number of'} calls and "
+            f"{'any sum of' if self._settings.usd is None else self._settings.usd} USD. Every "
+            "reply is kept: raise the budget and start the same build again to go on"
+        )
+
+
+class Gateway:
+    """The one door to all models of a build."""
+
+    def __init__(
+        self, *, in_flight: int, store: ReplyStore | None = None, budget: BudgetSettings | None = None
+    ) -> None:
+        """Open the door.
+
+        Args:
+            in_flight: Calls at once, all models together.
+            store: Where replies are kept; without one every call is asked anew.
+            budget: What the run may spend.
+        """
+        self.accounts: dict[tuple[str, str], Account] = {}
+        """By stage and model name."""
+        self.store = store
+        self._slots = asyncio.Semaphore(in_flight)
+        self._budget = Budget(budget or BudgetSettings())
+
+    def handle(self, model: ChatModel, *, spec: ModelSpec, name: str, stage: str) -> "ModelHandle":
+        """A model as one stage sees it; its calls are counted under `name` and `stage`."""
+        account = self.accounts.setdefault((stage, name), Account())
+        return ModelHandle(self, model=model, spec=spec, name=name, stage=stage, account=account)
+
+    async def call(
+        self, handle: "ModelHandle", messages: Sequence[Message], *, draw: int, affinity: str
+    ) -> ChatReply:
+        """One paid call: slot, budget, question, account."""
+        worst = handle.worst_usd(messages)
+        async with self._slots:
+            await self._budget.hold(worst)
+            paid, answered, started = 0.0, False, asyncio.get_running_loop().time()
+            try:
+                reply = await handle.model.chat(
+                    messages, sampling=handle.sampling, draw=draw, affinity=affinity
+                )
+                paid, answered = price(reply.usage, handle.spec.usd_per_mtok), True
+            except ModelError as error:
+                error.model, error.draw = handle.name, draw
+                handle.account.failures += 1
+                raise
+            finally:
+                await asyncio.shield(
+                    self._budget.release(worst, paid_usd=paid, answered=answered)
+                )
+            seconds = asyncio.get_running_loop().time() - started
+        handle.account.add(reply, prices=handle.spec.usd_per_mtok, seconds=seconds)
+        return reply
+
+
+class ModelHandle:
+    """A model with its sampling, its name and its stage: what stages ask."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        *,
+        model: ChatModel,
+        spec: ModelSpec,
+        name: str,
+        stage: str,
+        account: Account,
+    ) -> None:
+        self.model = model
+        self.spec = spec
+        self.name = name
+        self.stage = stage
+        self.account = account
+        self.sampling = Sampling.of(spec)
+        self._gateway = gateway
+
+    @property
+    def identity(self) -> Mapping[str, object]:
+        """What decides this model's replies; part of cache keys."""
+        return self.model.identity
+
+    def worst_usd(self, messages: Sequence[Message]) -> float:
+        """The most that one call can cost, in US dollars."""
+        worst = Usage(
+            prompt_tokens=sum(len(message.content) for message in messages) // CHARS_PER_TOKEN,
+            completion_tokens=self.sampling.max_tokens or LONGEST_REPLY,
+        )
+        return price(worst, self.spec.usd_per_mtok)
+
+    async def ask(
+        self, messages: Sequence[Message], *, draw: int = 0, affinity: str = ""
+    ) -> ChatReply:
+        """One reply, from the store if it was ever given."""
+        store, key = self._gateway.store, ""
+        reply: ChatReply | None = None
+        if store is not None:
+            key = request_key(self.model.identity, messages, self.sampling, draw)
+            reply = store.get(key)
+        if reply is not None:
+            self.account.stored += 1
+        else:
+            reply = await self._gateway.call(self, messages, draw=draw, affinity=affinity)
+            if store is not None:
+                store.put(key, reply, model=self.name, stage=self.stage)
+        if (open_ledger := _LEDGER.get()) is not None:
+            open_ledger.add(self.name, reply.usage)
+        return reply

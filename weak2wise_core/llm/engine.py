@@ -1,0 +1,243 @@
+"""A loaded model of the transformers library: prompts in, answers out, a batch at a time."""
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from weak2wise_core.config import ModelSpec
+from weak2wise_core.errors import FatalModelError, MissingExtraError, RequestRefusedError
+from weak2wise_core.llm.batching import Answer, Dropped, Prompt
+from weak2wise_core.llm.protocol import Sampling
+from weak2wise_core.llm.sampling import HONOURED, Choice, RowwiseChooser, noise_seed
+from weak2wise_core.llm.tokens import Tokens
+from weak2wise_core.records import FinishReason, Message
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+logger = logging.getLogger(__name__)
+
+# Generation settings that no reply depends on here, besides those in `HONOURED`.
+_NEUTRAL = frozenset(
+    {
+        "bos_token_id",
+        "eos_token_id",
+        "pad_token_id",
+        "max_length",
+        "max_new_tokens",
+        "transformers_version",
+        "use_cache",
+        "cache_implementation",
+        "output_attentions",
+        "output_hidden_states",
+        "_from_model_config",
+    }
+)
+
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+class Engine:
+    """A loaded model with its tokenizer. Only one thread may call `answer` at a time."""
+
+    def __init__(self, model: "PreTrainedModel", *, tokens: Tokens) -> None:
+        """Take over a model; its generation settings are read and then taken out of it.
+
+        Args:
+            model: A causal language model in evaluation mode, on its device.
+            tokens: Its tokenizer.
+        """
+        from transformers import GenerationConfig
+
+        self.tokens = tokens
+        self._model: Any = model
+        self._settings: dict[str, Any] = self._model.generation_config.to_diff_dict()
+        # `generate` would fill every setting that it is not given from here
+        self._model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]
+        own_end = self._settings.get("eos_token_id") or []
+        self._end_ids = tokens.end_ids | ({own_end} if isinstance(own_end, int) else set(own_end))
+        text_config = self._model.config.get_text_config()
+        self._context: int | None = getattr(text_config, "max_position_embeddings", None)
+        ignored = sorted(self._settings.keys() - HONOURED - _NEUTRAL)
+        if ignored:
+            logger.warning(
+                "%s: generation_config.json sets %s, which the transformers backend does not use",
+                tokens.name,
+                ", ".join(ignored),
+            )
+
+    def prompt(self, messages: Sequence[Message], *, sampling: Sampling, draw: int) -> Prompt:
+        """Turn a request into what the model reads. May be called from any thread.
+
+        Raises:
+            RequestRefusedError: Prompt and reply do not fit into the context together, or the chat
+                template does not take these roles.
+        """
+        ids = tuple(self.tokens.encode_chat(messages))
+        return Prompt(
+            ids=ids,
+            limit=self._limit(len(ids), max_tokens=sampling.max_tokens),
+            choice=Choice.of(sampling, settings=self._settings),
+            seed=noise_seed(messages, sampling=sampling, draw=draw),
+        )
+
+    def _limit(self, prompt_tokens: int, *, max_tokens: int | None) -> int:
+        if self._context is None:
+            if max_tokens is not None:
+                return max_tokens
+            raise RequestRefusedError(
+                f"{self.tokens.name} does not say how long its context is; set max_tokens"
+            )
+        left = self._context - prompt_tokens
+        if left < (max_tokens or 1):
+            raise RequestRefusedError(
+                f"the prompt has {prompt_tokens} tokens and the reply may have {max_tokens or 1}, "
+                f"but the context of {self.tokens.name} has {self._context}. Lower max_tokens, "
+                "leave this question out, or use a model with a longer context."
+            )
+        return max_tokens or left
+
+    def answer(self, prompts: Sequence[Prompt], *, dropped: Dropped) -> list[Answer]:
+        """Answer a batch, padded at the left.
+
+        Args:
+            prompts: One row each.
+            dropped: Whether nobody waits for a row any more; such a row may end early.
+
+        Raises:
+            MemoryError: The batch does not fit; smaller ones still may.
+        """
+        try:
+            return self._generate(prompts, dropped=dropped)
+        except RuntimeError as error:
+            reason = str(error).split("\n", 1)[0]
+            if not any(sign in str(error).lower() for sign in _OUT_OF_MEMORY):
+                raise
+        # only here, where the error and with it the tensors of the failed batch are gone
+        _empty_cache(self._model.device.type)
+        raise MemoryError(reason)
+
+    def _generate(self, prompts: Sequence[Prompt], *, dropped: Dropped) -> list[Answer]:
+        import torch
+        from transformers import GenerationConfig
+
+        width = max(len(prompt.ids) for prompt in prompts)
+        padding = [width - len(prompt.ids) for prompt in prompts]
+        device, filler = self._model.device, self.tokens.padding_id
+        rows = [[filler] * n + list(one.ids) for n, one in zip(padding, prompts, strict=True)]
+        mask = [[0] * n + [1] * (width - n) for n in padding]
+        chooser = RowwiseChooser(
+            [prompt.choice for prompt in prompts],
+            seeds=[prompt.seed for prompt in prompts],
+            padding=padding,
+            device=device,
+        )
+        settings = GenerationConfig(  # type: ignore[no-untyped-call]
+            max_new_tokens=max(prompt.limit for prompt in prompts),
+            do_sample=False,  # the chooser has drawn already: its arg-max is the draw
+            eos_token_id=sorted(self._end_ids) or None,
+            pad_token_id=filler,
+        )
+        with torch.inference_mode():
+            output = self._model.generate(
+                input_ids=torch.tensor(rows, device=device),
+                attention_mask=torch.tensor(mask, device=device),
+                generation_config=settings,
+                logits_processor=[chooser],
+                stopping_criteria=[RowwiseLimits(prompts, width=width, dropped=dropped)],
+            )
+        new = output[:, width:].tolist()
+        return [self._read(ids, prompt=one) for ids, one in zip(new, prompts, strict=True)]
+
+    def _read(self, generated: Sequence[int], *, prompt: Prompt) -> Answer:
+        """Cut one row where it ended: at its own limit or at its first end token."""
+        said = generated[: prompt.limit]
+        end = next((at for at, number in enumerate(said) if number in self._end_ids), None)
+        return Answer(
+            text=self.tokens.decode(said[:end]),
+            finish_reason=FinishReason.LENGTH if end is None else FinishReason.STOP,
+            completion_tokens=len(said) if end is None else end + 1,
+        )
+
+
+class RowwiseLimits:
+    """A stopping criterion: each row has its own limit, and ends when nobody waits for it."""
+
+    def __init__(self, prompts: Sequence[Prompt], *, width: int, dropped: Dropped) -> None:
+        self._lengths = [width + prompt.limit for prompt in prompts]
+        self._dropped = dropped
+
+    def __call__(
+        self,
+        input_ids: "torch.Tensor",
+        scores: object,  # noqa: ARG002 - `generate` passes it
+    ) -> "torch.Tensor":
+        """Which rows are done, given everything so far."""
+        import torch
+
+        length = input_ids.shape[-1]
+        done = [length >= most or self._dropped(row) for row, most in enumerate(self._lengths)]
+        return torch.tensor(done, device=input_ids.device)
+
+
+def load_engine(spec: ModelSpec) -> Engine:
+    """Load a model and its tokenizer.
+
+    Raises:
+        MissingExtraError: torch is not installed.
+        UsageError: The tokenizer cannot be loaded.
+        FatalModelError: The model cannot be loaded, or its device is not there.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingExtraError(
+            f"torch, which runs the local model {spec.model}, is not installed. "
+            "Run: pip install 'weak2wise[local]'"
+        ) from error
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+
+    tokens = Tokens.load(spec.tokenizer or spec.model)
+    device = _device(spec.device)
+    auto = "float32" if device.startswith("cpu") else "bfloat16"
+    dtype = getattr(torch, auto if spec.dtype == "auto" else spec.dtype)
+    try:
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            spec.model, dtype=dtype, device_map=device
+        )
+    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
+        raise FatalModelError(
+            f"the model {spec.model} cannot be loaded on {device} ({error}). It must be a folder "
+            "with config.json and weights, or a hub id that is in the cache or can be fetched."
+        ) from error
+    logger.info("%s runs on %s in %s", spec.model, device, dtype)
+    return Engine(model.eval(), tokens=tokens)
+
+
+def _device(asked: str | None) -> str:
+    """The device that a recipe asks for, or the best there is."""
+    import torch
+
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    found = [kind for kind, available in there.items() if available]
+    if asked is not None and asked.partition(":")[0] not in found:
+        raise FatalModelError(
+            f"device {asked!r} is not available here, only {', '.join(found)}. Change `device:` "
+            "of the model in the recipe, or leave it out."
+        )
+    return asked or found[0]
+
+
+def _empty_cache(device_kind: str) -> None:
+    import torch
+
+    if device_kind == "cuda":
+        torch.cuda.empty_cache()
+    elif device_kind == "mps":
+        torch.mps.empty_cache()

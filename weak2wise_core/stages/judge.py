@@ -1,0 +1,102 @@
+"""Deciding whether an attempt is correct: rules, votes of a model, or both (section 3.2)."""
+
+import asyncio
+
+from weak2wise_core.config import JudgeMethod, JudgingSettings
+from weak2wise_core.equivalence import AnswerChecker
+from weak2wise_core.gateway import Asker
+from weak2wise_core.judging import read_verdict, settled
+from weak2wise_core.prompts import PromptSet, quoted
+from weak2wise_core.records import (
+    ChatReply,
+    FinishReason,
+    JudgedBy,
+    Judgement,
+    Message,
+    Question,
+    Verdict,
+)
+
+
+class Judge:
+    """Judges attempts as the recipe says.
+
+    Source: section 3.2 (three votes of a strict judge).
+    Departure: a vote stops as soon as its majority is certain; an invalid vote is asked again
+    once; the rule-based methods are ours.
+    """
+
+    def __init__(
+        self,
+        settings: JudgingSettings,
+        *,
+        checker: AnswerChecker,
+        model: Asker | None = None,
+        prompts: PromptSet | None = None,
+    ) -> None:
+        """Set up a judge.
+
+        Args:
+            settings: Method and number of votes.
+            checker: Decides by rule where it is certain.
+            model: Casts the votes; needed by every method but `rule`.
+            prompts: The wording of P_judge.
+
+        Raises:
+            ValueError: The method needs a model and there is none.
+        """
+        if model is None and settings.method is not JudgeMethod.RULE:
+            raise ValueError(f"judging.method {settings.method.value} needs a judge model")
+        self._settings = settings
+        self._checker = checker
+        self._model = model
+        self._prompts = prompts or PromptSet()
+
+    async def judge(self, question: Question, reply: ChatReply) -> Judgement:
+        """Judge the reply of the weak model to a question.
+
+        Returns:
+            The verdict, who gave it, and the votes. A reply that a filter withheld is UNJUDGED; a
+            reply without visible text is INCORRECT: the model gave no answer.
+
+        Raises:
+            ModelError: A vote could not be had.
+        """
+        if reply.finish_reason is FinishReason.CONTENT_FILTER:
+            return Judgement(verdict=Verdict.UNJUDGED, judged_by=JudgedBy.NOBODY)
+        if not reply.content.strip():
+            return Judgement(verdict=Verdict.INCORRECT, judged_by=JudgedBy.RULE)
+        if self._settings.method is not JudgeMethod.LLM:
+            verdict = await self._checker.acheck(question.answer, reply.content)
+            certain = verdict is not Verdict.UNJUDGED
+            if certain or self._settings.method is JudgeMethod.RULE:
+                by = JudgedBy.RULE if certain else JudgedBy.NOBODY
+                return Judgement(verdict=verdict, judged_by=by)
+        return await self._ballot(question, reply.content)
+
+    async def _ballot(self, question: Question, attempt: str) -> Judgement:
+        votes: list[Verdict] = []
+        needed = self._settings.votes // 2 + 1
+        verdict: Verdict | None = None
+        while verdict is None:
+            # As many at once as could settle it; then one by one, since each may be the last.
+            batch = needed if not votes else 1
+            votes += await asyncio.gather(
+                *(self._vote(question, attempt, number=len(votes) + i) for i in range(batch))
+            )
+            verdict = settled(votes, of=self._settings.votes)
+        return Judgement(verdict=verdict, judged_by=JudgedBy.MODEL, votes=tuple(votes))
+
+    async def _vote(self, question: Question, attempt: str, *, number: int) -> Verdict:
+        assert self._model is not None
+        text = self._prompts.judge.fill(
+            question=question.question, attempt=quoted(attempt), answer=question.answer
+        )
+        messages = [Message(role="user", content=text)]
+        vote = Verdict.UNJUDGED
+        for draw in (number, number + self._settings.votes):  # an invalid vote is asked again once
+            reply = await self._model.ask(messages, draw=draw, affinity=question.id)
+            vote = read_verdict(reply.content)
+            if vote is not Verdict.UNJUDGED:
+                break
+        return vote

@@ -1,0 +1,123 @@
+"""Stage 4a: the golden reasoning of each question, and what becomes of a score of 0 (3.5).
+
+Pure: no model is asked.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from weak2wise_core.config import StepMaskSettings
+from weak2wise_core.records import (
+    CandidateTrace,
+    GoldenReasoning,
+    GoldenSource,
+    MaskOutcomes,
+    Question,
+    Rejection,
+    RejectionKind,
+    Truncation,
+)
+from weak2wise_core.selection import select_golden
+
+ANNOTATOR = "annotator"
+"""The name that stands for a person where other rows name a strong model."""
+
+
+def golden_of(
+    question: Question,
+    *,
+    candidates: Sequence[CandidateTrace],
+    outcomes: Sequence[MaskOutcomes],
+    settings: StepMaskSettings,
+) -> GoldenReasoning | Rejection:
+    """Choose among the candidates of one question.
+
+    Args:
+        question: The question.
+        candidates: All of its candidates, refused ones included.
+        outcomes: The outcomes of its usable candidates.
+        settings: Granularity, beta and the reading of equation 6.
+
+    Returns:
+        The whole trace of the winner, with its score; or why there is none: `no_candidate` where
+        every candidate was refused, `unjudged` where none has a score. A candidate with an
+        unjudged level is set aside: its row in the scores has no score.
+
+    Source: section 3.5, equation 8.
+    """
+    if not outcomes:
+        counts = Counter(one.refusal.value for one in candidates if one.refusal is not None)
+        found = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
+        return _rejection(
+            question,
+            kind=RejectionKind.DROPPED,
+            reason="no_candidate",
+            detail=f"all {len(candidates)} candidates were refused: {found}",
+        )
+    choice = select_golden(outcomes, settings=settings)
+    if choice.winner is None or choice.score is None:
+        return _rejection(
+            question,
+            kind=RejectionKind.QUARANTINED,
+            reason="unjudged",
+            detail=f"none of {len(outcomes)} candidates was judged at every mask level",
+        )
+    winner = choice.winner
+    trace = next(one for one in candidates if _key(one) == _key(winner))
+    return GoldenReasoning(
+        question_id=question.id,
+        strong_model=winner.strong_model,
+        draw=winner.draw,
+        source=GoldenSource.STEP_MASK,
+        score=float(choice.score),
+        golden_reasoning=trace.normal_reasoning,
+        truncation=Truncation.NOT_NEEDED,
+        normal_tokens=winner.normal_tokens,
+        golden_tokens=winner.normal_tokens,
+        spent=(),
+    )
+
+
+def zero_scores(golden: Iterable[GoldenReasoning]) -> set[str]:
+    """Ids of the questions whose best candidate helped at no mask level."""
+    return {one.question_id for one in golden if one.score == 0}
+
+
+def annotated(
+    golden: GoldenReasoning, annotations: Mapping[str, str], *, tokens: int
+) -> GoldenReasoning:
+    """The reasoning that a person wrote for a question, in place of one that scores 0."""
+    return GoldenReasoning(
+        question_id=golden.question_id,
+        strong_model=ANNOTATOR,
+        draw=0,
+        source=GoldenSource.ANNOTATION,
+        score=golden.score,
+        golden_reasoning=annotations[golden.question_id],
+        truncation=Truncation.NOT_NEEDED,
+        normal_tokens=tokens,
+        golden_tokens=tokens,
+        spent=(),
+    )
+
+
+def zero_score_rejection(golden: GoldenReasoning, *, draws: int, awaits_person: bool) -> Rejection:
+    """Why a question without a helpful candidate is not in the training set."""
+    reason = "awaiting_annotation" if awaits_person else "zero_score"
+    return Rejection(
+        question_id=golden.question_id,
+        stage="select_golden",
+        kind=RejectionKind.DROPPED,
+        reason=reason,
+        detail=f"no hint of any candidate helped the weak model ({draws} draws of each model)",
+    )
+
+
+def _key(row: CandidateTrace | MaskOutcomes) -> tuple[str, str, int]:
+    return row.question_id, row.strong_model, row.draw
+
+
+def _rejection(question: Question, *, kind: RejectionKind, reason: str, detail: str) -> Rejection:
+    return Rejection(
+        question_id=question.id, stage="select_golden", kind=kind, reason=reason, detail=detail
+    )

@@ -1,0 +1,142 @@
+"""Files and folders that are whole or absent.
+
+Everything is written beside its place, brought to the disk and renamed: a reader never sees half
+of it, and a process that is killed leaves the old content as it was (and a hidden `.tmp` beside).
+"""
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from weak2wise_core.errors import StoreError
+
+
+@contextmanager
+def atomic_writer(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for writing that takes its name when the block ends without an error.
+
+    Args:
+        path: Where the content belongs; missing parent folders are made. An existing file is
+            replaced at once, or kept as it was when the block fails.
+
+    Yields:
+        A binary handle. Everything done inside the block must be writing to it: an OSError there
+        is reported as a failure to write `path`.
+
+    Raises:
+        StoreError: The file cannot be written: full disk, no permission, a folder in its place.
+    """
+    beside = _beside(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("xb") as handle:
+            yield handle
+            handle.flush()
+            os.fsync(handle.fileno())
+        beside.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    finally:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def atomic_write_bytes(path: Path, data: bytes) -> None:
+    """Write a whole file, or leave what is there.
+
+    Raises:
+        StoreError: The file cannot be written.
+    """
+    with atomic_writer(path) as handle:
+        handle.write(data)
+
+
+def atomic_write_text(path: Path, text: str) -> None:
+    r"""Write a whole file of UTF-8 text with its line ends as given, or leave what is there.
+
+    Raises:
+        StoreError: The file cannot be written.
+        UnicodeEncodeError: The text holds half of a surrogate pair, which UTF-8 cannot hold.
+    """
+    atomic_write_bytes(path, text.encode("utf-8"))
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Fill a folder that takes its name when the block ends without an error.
+
+    Args:
+        path: Where the folder belongs; missing parents are made. A folder that exists there when
+            the block ends is left alone and the new one is thrown away: of two writers of the same
+            version the first one wins.
+
+    Yields:
+        A new, empty folder beside `path`.
+
+    Raises:
+        StoreError: The folder cannot be made, brought to the disk or renamed.
+    """
+    beside = _beside(path)
+    try:
+        beside.mkdir(parents=True)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    try:
+        yield beside
+        _settle(beside, path)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _settle(beside: Path, path: Path) -> None:
+    try:
+        _sync_tree(beside)
+        if not path.is_dir():
+            _rename_unless_taken(beside, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def _rename_unless_taken(beside: Path, path: Path) -> None:
+    try:
+        beside.rename(path)
+    except OSError:
+        if not path.is_dir():  # else another writer was faster by less than a millisecond
+            raise
+
+
+def _beside(path: Path) -> Path:
+    """A new hidden name in the same folder; short, for names are limited to 255 bytes."""
+    return path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex}.tmp")
+
+
+def _sync_tree(folder: Path) -> None:
+    for item in folder.rglob("*"):
+        if item.is_dir():
+            _sync_folder(item)
+        elif not item.is_symlink():
+            with item.open("rb") as handle:
+                os.fsync(handle.fileno())
+    _sync_folder(folder)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk, without which a renamed file can lose its name."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _cannot_write(path: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"{path} cannot be written: {error.strerror or error}. What was there is unchanged; "
+        "free space or correct the permissions, or choose another place."
+    )
