@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Mapping
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from prefect import flow
+from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
-from prefect.states import Completed, Failed, State
+from prefect.states import Completed, Failed
 from prefect.utilities.annotations import quote
 
 from flows.road import Part, Road, Stages
@@ -21,7 +22,9 @@ from tasks.stage import gather_all
 from weak2wise_core.annotations import load_annotations
 from weak2wise_core.config import Recipe, ZeroScoreAction
 from weak2wise_core.dataset.contents import Contents
-from weak2wise_core.errors import BudgetReachedError, FatalModelError, StoreError
+from weak2wise_core.dataset.manifest import summary
+from weak2wise_core.dataset.publishing import Unpublished
+from weak2wise_core.errors import BudgetReachedError, FatalModelError, StoreError, UsageError
 from weak2wise_core.records import CandidateTrace, RejectionKind
 from weak2wise_core.sharding import Shard, shards_of
 from weak2wise_core.stores.parquet import read
@@ -49,7 +52,7 @@ async def weak2wise(recipe: Recipe) -> State[Any]:
 
 async def _build(recipe: Recipe, runtime: Runtime) -> Contents:
     """Load, then send every shard down its road; shards overlap."""
-    loaded = load_questions(recipe)
+    loaded = await load_questions(recipe)
     shards = shards_of(loaded.questions, largest=recipe.execution.questions_per_task)
     runtime.progress.questions, runtime.progress.shards = len(loaded.questions), len(shards)
     get_run_logger().info(
@@ -91,7 +94,7 @@ async def _travel(shards: list[Shard], *, recipe: Recipe, runtime: Runtime) -> l
         async with gate:
             try:
                 return await road.travel()
-            except (BudgetReachedError, FatalModelError, StoreError):
+            except (BudgetReachedError, FatalModelError, StoreError, UsageError):
                 raise  # no other shard can go on either
             except Exception as error:  # noqa: BLE001 - one failed shard does not fail the build
                 get_run_logger().exception("shard %s failed", shard.name)
@@ -123,8 +126,9 @@ async def _finish(contents: Contents, runtime: Runtime) -> State[Any]:
             f"more than execution.max_quarantine_fraction {recipe.execution.max_quarantine_fraction}"
             f" allows; nothing is published. The first: {failed[0].question_id}, "
             f"{failed[0].stage}: {failed[0].detail}",
+            data=Unpublished(manifest=summary(contents)),
         )
-    published = await asyncio.to_thread(publish_dataset, quote(contents), runtime.data)
+    published = await publish_dataset(cast("Contents", quote(contents)), runtime.data)
     await report_run(runtime, contents=contents, published=published)
     announce(published)
     return Completed(

@@ -115,9 +115,7 @@ class Road:
         """Name every question that had not arrived when the shard failed."""
         arrived = {row.question_id for row in self.part.train}
         arrived |= {row.question_id for row in self.part.rejections}
-        arrived |= {
-            row.question_id for row in self.part.attempts if row.verdict is Verdict.CORRECT
-        }
+        arrived |= {row.question_id for row in self.part.attempts if row.verdict is Verdict.CORRECT}
         self.part.rejections += [
             Rejection(
                 question_id=question.id,
@@ -137,7 +135,6 @@ class Road:
             return list(questions)
         attempts = await self._stage(self._stages.filter_qa, questions)
         self.part.attempts += attempts
-        self.part.rejections += [_unjudged(row) for row in attempts if _is_unjudged(row)]
         wrong = {row.question_id for row in attempts if row.verdict is Verdict.INCORRECT}
         return [question for question in questions if question.id in wrong]
 
@@ -200,9 +197,7 @@ class Road:
         notes = self._annotations if action is ZeroScoreAction.ANNOTATE else {}
         draws = sum(draws for _, draws in self._rounds())
         self.part.rejections += [
-            zero_score_rejection(
-                row, draws=draws, awaits_person=action is ZeroScoreAction.ANNOTATE
-            )
+            zero_score_rejection(row, draws=draws, awaits_person=action is ZeroScoreAction.ANNOTATE)
             for row in zeros
             if row.question_id not in notes
         ]
@@ -254,19 +249,3 @@ def _of_rows(rows: Iterable[R], questions: Iterable[Question]) -> list[R]:
     """The rows of some questions."""
     ids = {question.id for question in questions}
     return [row for row in rows if row.question_id in ids]  # type: ignore[attr-defined]
-
-
-def _is_unjudged(row: Attempt) -> bool:
-    return row.verdict is Verdict.UNJUDGED
-
-
-def _unjudged(row: Attempt) -> Rejection:
-    return Rejection(
-        question_id=row.question_id,
-        stage="filter_qa",
-        kind=RejectionKind.QUARANTINED,
-        reason="unjudged",
-        detail=f"the judge reached no majority on the unaided attempt (votes: "
-        f"{', '.join(vote.value for vote in row.votes) or 'none'})",
-        model=row.model,
-    )

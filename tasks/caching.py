@@ -50,7 +50,9 @@ class StageKey(CachePolicy):
             TypeError: A row is not plain data; there is no fallback to pickle.
         """
         rows = {name: value for name, value in inputs.items() if name not in NOT_CONTENT}
-        digest = content_hash(VERSIONS[self.stage], stage_settings(self.stage, inputs["recipe"]), rows)
+        digest = content_hash(
+            VERSIONS[self.stage], stage_settings(self.stage, inputs["recipe"]), rows
+        )
         return f"stage={self.stage}/{digest[:40]}.parquet"
 
 

@@ -1,5 +1,7 @@
 """Stage 0: the question-answer set, validated, deduplicated and decontaminated."""
 
+import asyncio
+
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
@@ -9,10 +11,12 @@ from weak2wise_core.questions import load_questions as read
 
 
 @task(name="load_questions", cache_policy=NO_CACHE, persist_result=False)
-def load_questions(recipe: Recipe) -> QuestionSet:
+async def load_questions(recipe: Recipe) -> QuestionSet:
     """Everything that the file holds: usable questions, and rejections by name."""
-    found = read(recipe.questions)
-    clean, contaminated = decontaminate(found.questions, settings=recipe.decontaminate)
+    found = await asyncio.to_thread(read, recipe.questions)
+    clean, contaminated = await asyncio.to_thread(
+        decontaminate, found.questions, settings=recipe.decontaminate
+    )
     return QuestionSet(
         rows=found.rows,
         questions=tuple(clean),

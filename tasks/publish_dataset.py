@@ -1,5 +1,6 @@
 """Stage 5b: the dataset as a versioned folder; a product, which no cache eviction touches."""
 
+import asyncio
 from pathlib import Path
 
 from prefect import task
@@ -10,6 +11,6 @@ from weak2wise_core.dataset.publishing import Published, publish
 
 
 @task(name="publish_dataset", cache_policy=NO_CACHE, persist_result=False)
-def publish_dataset(contents: Contents, data: Path) -> Published:
+async def publish_dataset(contents: Contents, data: Path) -> Published:
     """Write the dataset below the data folder, whole or not at all."""
-    return publish(contents, root=data / "datasets")
+    return await asyncio.to_thread(publish, contents, root=data / "datasets")

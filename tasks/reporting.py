@@ -161,9 +161,7 @@ def account(progress: Progress) -> list[dict[str, Any]]:
     ] or [{"stage": "", "model": "none asked", "calls": 0, "stored": 0, "usd": 0.0}]
 
 
-def summary(
-    progress: Progress, *, contents: Contents | None, published: Published | None
-) -> str:
+def summary(progress: Progress, *, contents: Contents | None, published: Published | None) -> str:
     """A short report in Markdown."""
     rows: list[tuple[str, object]] = []
     if contents is not None:

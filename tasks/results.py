@@ -33,7 +33,7 @@ class StageResult(Generic[R]):
         return all(item.kind is RejectionKind.DROPPED for item in self.rejections)
 
 
-class ParquetStageResult(Serializer):  # type: ignore[type-arg]  # Serializer[Any] fails in 3.8.8
+class ParquetStageResult(Serializer):  # Serializer[Any] fails in 3.8.8
     """`StageResult` <-> the bytes of a Parquet file with the table's explicit schema.
 
     Questions that a stage dropped by a rule travel in the file's metadata, so that a cached result
@@ -65,6 +65,4 @@ class ParquetStageResult(Serializer):  # type: ignore[type-arg]  # Serializer[An
             Rejection(**{**item, "kind": RejectionKind(item["kind"])})
             for item in json.loads(extra.get(_DROPPED, "[]"))
         ]
-        return StageResult(
-            record_type=record_type, rows=tuple(rows), rejections=tuple(dropped)
-        )
+        return StageResult(record_type=record_type, rows=tuple(rows), rejections=tuple(dropped))

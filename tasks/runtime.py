@@ -18,7 +18,6 @@ from weak2wise_core.equivalence import AnswerChecker
 from weak2wise_core.errors import BuildError, MissingKeyError
 from weak2wise_core.gateway import Asker, Gateway
 from weak2wise_core.hashing import content_hash
-from weak2wise_core.llm.openai_compatible import OpenAIModel
 from weak2wise_core.llm.protocol import ChatModel
 from weak2wise_core.llm.tokens import Tokens
 from weak2wise_core.prompts import PromptSet, load_prompts
@@ -44,7 +43,7 @@ def api_key(spec: ModelSpec) -> str:
         MissingKeyError: The variable is not set, or empty.
     """
     if spec.api_key_env is None:
-        return "none"  # local servers ask for no key, and the client insists on some text
+        return ""  # local servers ask for no key
     key = os.environ.get(spec.api_key_env, "").strip()
     if not key:
         raise MissingKeyError(
@@ -97,9 +96,7 @@ class Runtime:
     def judge(self, *, stage: str) -> Judge:
         """The judge that the recipe describes."""
         model = self.ask(JUDGE, stage=stage) if self.recipe.models.judge else None
-        return Judge(
-            self.recipe.judging, checker=self.checker, model=model, prompts=self.prompts
-        )
+        return Judge(self.recipe.judging, checker=self.checker, model=model, prompts=self.prompts)
 
     async def tokens(self) -> Tokens:
         """The weak model's tokenizer, loaded once, off the event loop."""
@@ -121,6 +118,8 @@ class Runtime:
         key = content_hash(shared)
         if key not in self._models:
             if spec.backend is Backend.OPENAI:
+                from weak2wise_core.llm.openai_compatible import OpenAIModel  # takes a second
+
                 self._models[key] = OpenAIModel(spec, api_key=api_key(spec))
             else:
                 self._models[key] = local_model(spec)

@@ -34,6 +34,4 @@ async def score_step_masks(
             prompts=runtime.prompts,
         )
 
-    return await over_questions(
-        questions, one, stage=stage, shard=shard, record_type=MaskOutcomes
-    )
+    return await over_questions(questions, one, stage=stage, shard=shard, record_type=MaskOutcomes)

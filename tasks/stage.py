@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import Task, task
-from prefect.client.schemas.objects import TaskRun
-from prefect.states import State
+from prefect.client.schemas.objects import State, TaskRun
 from prefect.transactions import get_transaction
 
 from tasks.caching import StageKey
@@ -51,7 +50,6 @@ def stage_task(
 
     def decorate(function: Callable[P, Coroutine[Any, Any, StageResult[R]]]) -> StageTask[P, R]:
         return task(
-            function,
             name=stage,
             task_run_name=f"{stage} {{shard}}",
             persist_result=True,
@@ -60,7 +58,7 @@ def stage_task(
             retries=2,
             retry_delay_seconds=[1, 10],
             retry_condition_fn=_infrastructure_failed,
-        )
+        )(function)
 
     return decorate
 
@@ -124,13 +122,20 @@ async def gather_all(coroutines: Sequence[Coroutine[Any, Any, R]]) -> list[R]:
 
 def keep_only_whole(result: StageResult[Any]) -> None:
     """Keep the task engine from caching a result in which a question failed."""
+    if not result.whole:
+        do_not_cache()
+
+
+def do_not_cache() -> None:
+    """Keep the task engine from caching the result of the task that is running."""
     transaction = get_transaction()
-    if transaction is not None and not result.whole:
+    if transaction is not None:
         transaction.write_on_commit = False
 
 
 def _rejection(question: Question, stage: str, error: ModelError | TraceFormatError) -> Rejection:
-    final = isinstance(error, RequestRefusedError | TraceFormatError)
+    # A refused request may be the recipe's fault: it is never final, and never cached.
+    final = isinstance(error, OutOfWorldError | TraceFormatError)
     model = error.model if isinstance(error, ModelError) else ""
     return Rejection(
         question_id=question.id,

@@ -66,6 +66,15 @@ def _pattern(template: str) -> re.Pattern[str]:
 
 _OPENING_PATTERN = _pattern(_OPENING)
 _QUESTION_PATTERN = _pattern(_QUESTION)
+_PROMPT_PATTERNS = [
+    re.compile(
+        re.escape(prompt.text)
+        .replace(r"\$question", "(?P<question>.*?)")
+        .replace(r"\$step_reasoning", ".*"),
+        re.DOTALL,
+    )
+    for prompt in (HINT, SOLVE)
+]
 _PHRASE_PATTERNS = [
     (kind, wording, _pattern(phrase))
     for kind, phrases in PHRASES.items()
@@ -115,12 +124,9 @@ def find_problem(message: str) -> Problem:
     Raises:
         OutOfWorldError: The message is none of these, or its question is not of this world.
     """
-    for prompt in (HINT, SOLVE):
-        before, after = prompt.text.split("$question")
-        middle, ending = after.split("$step_reasoning") if prompt is HINT else ("", after)
-        if message.startswith(before) and message.endswith(ending) and middle in message:
-            inside = message[len(before) : len(message) - len(ending)]
-            return read_problem(inside.split(middle, 1)[0] if middle else inside)
+    for pattern in _PROMPT_PATTERNS:
+        if found := pattern.fullmatch(message):
+            return read_problem(found["question"])
     return read_problem(message)
 
 

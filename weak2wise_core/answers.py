@@ -33,8 +33,14 @@ _EXPLICIT = re.compile(r"\\(?:boxed|fbox)\s{0,5}\{|^####|\banswer\b", re.IGNOREC
 _OPEN_BOX = re.compile(r"\\boxed\s{0,5}\{((?:[^{}\\]|\\.|\{[^{}]{0,200}\}){1,500})$", re.DOTALL)
 _LETTER = re.compile(r"\(?[A-J]\)?")
 _WORDS = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
+_COMMANDS = re.compile(r"\\(?:begin|end)\{[a-z*]{1,12}\}|\\[A-Za-z]+")
+_FUNCTIONS = frozenset(
+    "and sin cos tan cot sec csc log exp arcsin arccos arctan sinh cosh tanh min max gcd lcm mod".split()
+)
 _SIGNS = re.compile(r"[-+*^!]|\\(?:cdot|times|div)")
-_SYMBOLS = re.compile(r"\\(?!frac|times|div|cdot|approx|%|\$)[A-Za-z]+|(?<![A-Za-z])[a-zA-Z](?![A-Za-z])")
+_SYMBOLS = re.compile(
+    r"\\(?!frac|times|div|cdot|approx|%|\$)[A-Za-z]+|(?<![A-Za-z])[a-zA-Z](?![A-Za-z])"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +84,7 @@ def _meant(conclusion: Conclusion) -> str | None:
     if _is_bare(statement) or (formula is not None and _is_expression(formula)):
         return formula or statement
     pick = pick_number(statement, before=conclusion.before)
-    return pick_choice(statement) or (pick.value if pick else formula)
+    return pick.value if pick else pick_choice(statement) or formula
 
 
 def rule(gold: str, attempt: str) -> Ruling:
@@ -103,14 +109,14 @@ def rule(gold: str, attempt: str) -> Ruling:
     ruling = _ruled(gold, conclusion)
     if conclusion.later is None:
         return ruling
-    return _once_more(ruling, _ruled(gold, conclusion.later))
+    return _once_more(ruling, _ruled(gold, conclusion.later), final=conclusion.later.final)
 
 
-def _once_more(boxed: Ruling, later: Ruling) -> Ruling:
-    """A box and an announcement after it: where they contradict each other nothing is certain."""
+def _once_more(boxed: Ruling, later: Ruling, *, final: bool) -> Ruling:
+    """A box and an announcement after it: a contradiction is certain only if called final."""
     if UNDECIDED in {boxed.agreement, later.agreement} or boxed == later:
         return boxed
-    return Ruling(agreement=UNDECIDED)
+    return later if final and later.agreement is AGREE else Ruling(agreement=UNDECIDED)
 
 
 def _gold_answer(gold: str) -> str:
@@ -146,7 +152,17 @@ def _on_value(gold: str, answer: str, *, parts: tuple[str, ...] = ()) -> Ruling:
         return Ruling(agreement=UNDECIDED)
     if agreement is not UNDECIDED or (is_literal(gold) and is_literal(answer)):
         return Ruling(agreement=agreement)
-    return Ruling(agreement=UNDECIDED, algebra=(plain(gold), plain(answer)))
+    formulas = (_formula(gold), _formula(answer))
+    return Ruling(agreement=UNDECIDED, algebra=formulas if all(formulas) else None)
+
+
+def _formula(text: str) -> str:
+    """The text as algebra may read it; empty where it holds words, whose letters would be factors."""
+    text = plain(text)
+    words = _WORDS.findall(_COMMANDS.sub(" ", text))
+    if not {word.lower() for word in words} <= _FUNCTIONS:
+        return ""
+    return text.replace("°", r"^{\circ}").replace("¤", "")
 
 
 def _on_pick(gold: str, pick: Pick | None) -> Ruling:

@@ -20,7 +20,7 @@ _APPROXIMATELY = re.compile(r"\\approx(?![A-Za-z])")
 _INDEX = re.compile(r"_(?:\{[^{}]*\}|\w)|(?<=[A-Za-z}'])\([^()]*\)")
 _NAME = re.compile(r"[\\A-Za-z'(){},|/ ]*[A-Za-z][\\A-Za-z'(){},|/ ]*")
 _OPERATOR = re.compile(r"[-+*^]|\\(?:cdot|times|div|sqrt|sum|int)(?![A-Za-z])")
-_LETTER = re.compile(r"\(?[A-J]\)?")
+_LITERAL = re.compile(r"\(?[A-J]\)?|\d+_\{?\d+\}?|\d+ ?: ?\d+")
 _INTERVALS = frozenset({"()", "[]", "[)", "(]"})
 
 
@@ -59,7 +59,7 @@ def is_literal(text: str) -> bool:
         return True
     parts = enumeration(text)
     items = parts.items if parts else (named(text)[1],)
-    return all(quantity(item) is not None or _LETTER.fullmatch(item) for item in items)
+    return all(quantity(item) is not None or _LITERAL.fullmatch(item) for item in items)
 
 
 def _compared(gold: str, answer: str, depth: int) -> Agreement:
@@ -103,7 +103,8 @@ def _one_and_many(
         one = many.items[0]
         return _compared(one if ours else gold, answer if ours else one, depth + 1)
     single = quantity(answer if ours else gold)
-    parts = {part.value for part in map(quantity, many.items) if part is not None and not part.unit}
+    values = [quantity(named(item)[1]) for item in many.items]
+    parts = {value.value for value in values if value is not None and not value.unit}
     if single is None or len(parts) < 2 or len(parts) < len(set(many.items)):
         return None
     return DISAGREE
@@ -113,7 +114,9 @@ def _without_repeats(ours: Enumeration, theirs: Enumeration) -> tuple[Enumeratio
     """A point listed twice is one point; a number listed twice may be a double root."""
     if not _in_any_order(ours, theirs):
         return ours, theirs
-    once = [tuple({squeezed(item): item for item in each.items}.values()) for each in (ours, theirs)]
+    once = [
+        tuple({squeezed(item): item for item in each.items}.values()) for each in (ours, theirs)
+    ]
     return replace(ours, items=once[0]), replace(theirs, items=once[1])
 
 
@@ -142,7 +145,9 @@ def _in_any_order(ours: Enumeration, theirs: Enumeration) -> bool:
 def _matched(ours: Sequence[str], theirs: Sequence[str], depth: int) -> bool:
     left = list(theirs)
     for item in ours:
-        partner = next((other for other in left if _compared(item, other, depth + 1) is AGREE), None)
+        partner = next(
+            (other for other in left if _compared(item, other, depth + 1) is AGREE), None
+        )
         if partner is None:
             return False
         left.remove(partner)
@@ -155,7 +160,9 @@ def _same_brackets(ours: Enumeration, theirs: Enumeration) -> Agreement:
     if ours_are == theirs_are or {ours_are, theirs_are} <= {"", "\\{\\}"}:
         return AGREE
     two = len(ours.items) == 2
-    if {ours_are, theirs_are} <= {"", "()", "[]"} and (not two or (ours_are, theirs_are) == ("()", "")):
+    if {ours_are, theirs_are} <= {"", "()", "[]"} and (
+        not two or (ours_are, theirs_are) == ("()", "")
+    ):
         return AGREE
     half_open = not {"[)", "(]"}.isdisjoint({ours_are, theirs_are})
     return DISAGREE if half_open and {ours_are, theirs_are} <= _INTERVALS else UNDECIDED
@@ -168,14 +175,18 @@ def _equations(gold: str, answer: str, depth: int) -> Agreement | None:
         return UNDECIDED
     if (ours, theirs) != (gold, answer):
         return _compared(ours, theirs, depth + 1)
-    if any("=" in a and _OPERATOR.search(a.split("=")[0]) and quantity(b)
-           for a, b in ((gold, answer), (answer, gold))):
+    if any(
+        "=" in a and _OPERATOR.search(a.split("=")[0]) and quantity(b)
+        for a, b in ((gold, answer), (answer, gold))
+    ):
         return DISAGREE if "=" in gold else None
     return None
 
 
 def named(text: str) -> tuple[str, str]:
     """What an assignment names, and the last value that it gives; no name for anything else."""
+    if enumeration(text) is not None:
+        return "", text
     exact, *rounded = _APPROXIMATELY.split(text)
     if rounded and not exact.strip(" ="):
         exact = rounded[0]

@@ -23,7 +23,8 @@ _NAMED_NEXT = re.compile(r"[A-Za-z](?:_\{?\w{1,3}\}?)?(?:\(\w\))?\s*=")
 _NO_JOINT = re.compile(r"[-+*/<>^=]|[.!?]\s")
 _JOINING = frozenset({"and", "or", "for", "part", "as", "well"})
 _BEHIND_BOX = re.compile(
-    r"[\s$)\]\\]{0,6}(%|percent|thousand|million|billion|trillion|hundred)(?![A-Za-z])", re.IGNORECASE
+    r"[\s$)\]\\]{0,6}(%|percent|thousand|million|billion|trillion|hundred)(?![A-Za-z])",
+    re.IGNORECASE,
 )
 _MINUS_BEFORE = re.compile(r"[=$(\[]\s*[-−]$")
 _CALCULATOR = re.compile(r"<<[^<>\n]{0,200}>>")
@@ -32,21 +33,25 @@ _ENDINGS = re.compile(
     r"|\bI hope (?:it|this) is correct\.?",
     re.IGNORECASE,
 )
-_FIELD = re.compile(r'"(?:final_?)?answer"\s{0,9}:\s{0,9}("(?:[^"\\]|\\.)*"|-?[\d.,]+)', re.IGNORECASE)
+_FIELD = re.compile(
+    r'"(?:final_?)?answer"\s{0,9}:\s{0,9}("(?:[^"\\]|\\.)*"|-?[\d.,]+)', re.IGNORECASE
+)
 _BULLET = r"[ \t>*#_-]{0,8}"
 _ANNOUNCED = re.compile(
     rf"^{_BULLET}(?:(?:so|thus|therefore|hence),? )?(?:the )?(?:(?:final|correct) )?"
     r"(?:answer|solution)s?[ \t*_]{0,6}:[ \t*_]{0,6}"
     r"|^[ \t]{0,8}(?:####|A:)"
     rf"|^{_BULLET}(?:the )?(?:final )?answer[ \t*_#]{{0,6}}$"
-    r"|\banswer(?: [\w']{1,20}){0,6} (?:is\b|are\b|=)(?: therefore\b| thus\b)?[ \t]{0,3}:?",
+    r"|\b(?:final |correct )?answer(?: [\w']{1,20}){0,6} (?:is\b|are\b|=)(?: therefore\b| thus\b)?[ \t]{0,3}:?",
     re.IGNORECASE | re.MULTILINE,
 )
 _DOUBT = re.compile(
-    r"\b(?:wait|actually|correction|mistaken?|incorrect|wrong|re-?check|re-?consider)\b", re.IGNORECASE
+    r"\b(?:wait|actually|correction|mistaken?|incorrect|wrong|re-?check|re-?consider)\b",
+    re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"')*]{0,3}\s+(?=[^a-z\s])|\n+")
 _ABBREVIATION = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|St|vs|approx|No)\.$")
+_CONCLUDES = re.compile(r"(?:so|therefore|thus|hence|in total)\b", re.IGNORECASE)
 _LIST_ITEM = re.compile(r"\s{0,8}(?:[-*•]|\d{1,2}[.)])\s")
 _VALUE = re.compile(r"[\d$]|\\[(\[]")
 _SPEAKS = re.compile(r"\w")
@@ -77,6 +82,8 @@ class Conclusion:
     """The single boxes, where the statement joins several."""
     doubtful: bool = False
     """The text breaks off, or goes on to take the statement back."""
+    final: bool = False
+    """It is announced as the final answer."""
     later: "Conclusion | None" = None
     """A final answer that is announced once more after the box."""
 
@@ -139,7 +146,7 @@ def _boxed(text: str) -> Conclusion | None:
         statement=statement,
         parts=parts if len(parts) > 1 else (),
         doubtful=whole[-1] is not spans[-1] or _taken_back(after[:MAX_TAIL]),
-        later=_announced(_tail(after)),
+        later=_announced(_tail(after)) or _afterwards(after, concluding=True),
     )
 
 
@@ -204,7 +211,9 @@ def _announced(tail: str) -> Conclusion | None:
                 form=Form.ANNOUNCED,
                 statement=statement,
                 before=tail[: match.start()],
-                doubtful=_taken_back(after) or len(after) > MAX_STATEMENT,
+                final="final" in match.group().lower(),
+                doubtful=_taken_back(after),
+                later=_afterwards(after, concluding=False),
             )
     return None
 
@@ -244,6 +253,14 @@ def _closing(tail: str) -> Conclusion | None:
         before=tail[:start],
         doubtful=_taken_back(tail[start:]),
     )
+
+
+def _afterwards(after: str, *, concluding: bool) -> Conclusion | None:
+    """What a text goes on to say in lines of its own; a check of the result is no conclusion."""
+    said = _closing(_tail(after.partition("\n")[2]))
+    if said is None or _VALUE.search(said.statement) is None:
+        return None
+    return said if not concluding or _CONCLUDES.match(said.statement) else None
 
 
 def _first_of_list(tail: str, start: int, spans: list[tuple[int, int]]) -> int:

@@ -81,9 +81,7 @@ class Runner(StrEnum):
 class QuestionsSettings(Settings):
     """Where the question-answer set lies."""
 
-    path: Path = Field(
-        description="a .jsonl, .parquet or .csv file"
-    )
+    path: Path = Field(description="a .jsonl, .parquet or .csv file")
     question_field: str = Field("question", description="column that holds the question")
     answer_field: str = Field("answer", description="column that holds the ground-truth answer")
     id_field: str = Field(
@@ -146,9 +144,7 @@ class ModelSpec(Settings):
     timeout_s: float = Field(900.0, gt=0, description="seconds without a byte from the server")
     retries: int = Field(8, ge=0, le=50, description="further tries after a passing failure")
     batch_size: PositiveInt = Field(64, description="transformers: requests in one batch")
-    device: str | None = Field(
-        None, description="transformers: cuda, mps or cpu"
-    )
+    device: str | None = Field(None, description="transformers: cuda, mps or cpu")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="transformers: number format of the weights"
     )

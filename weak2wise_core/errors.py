@@ -8,7 +8,7 @@ The tree::
     │   ├── InputFileError         a file that a person named is missing, empty or of the wrong kind
     │   ├── MissingKeyError        the environment variable with an API key is not set
     │   └── MissingExtraError      an optional dependency is not installed
-    ├── TraceFormatError           a Step-Reasoning trace without steps
+    ├── TraceFormatError           a trace without steps, or with text that breaks a template
     ├── TruncationError            a truncated trace is not a prefix, or lost the answer
     ├── ModelError                 one model call gave no usable reply
     │   ├── TransientModelError    retries are used up; the same call may succeed later
@@ -54,7 +54,7 @@ class MissingExtraError(UsageError):
 
 
 class TraceFormatError(Weak2WiseError):
-    """A Step-Reasoning trace has no line that opens a step."""
+    """A trace cannot be used: no line opens a step, or its text would break a chat template."""
 
 
 class TruncationError(Weak2WiseError):

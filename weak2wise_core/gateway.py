@@ -13,13 +13,19 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from weak2wise_core.config import BudgetSettings, ModelSpec, Prices
-from weak2wise_core.errors import BudgetReachedError, ModelError
+from weak2wise_core.errors import (
+    BudgetReachedError,
+    FatalModelError,
+    ModelError,
+    RequestRefusedError,
+)
 from weak2wise_core.llm.protocol import ChatModel, Sampling
 from weak2wise_core.records import ChatReply, Message, Spent, Usage
 from weak2wise_core.stores.replies import ReplyStore, request_key
 
 CHARS_PER_TOKEN = 2
 """A cautious figure for the budget: real prompts have three to four characters a token."""
+REFUSALS_THAT_STOP_A_BUILD = 20
 LONGEST_REPLY = 32_768
 """Tokens that a reply without `max_tokens` is assumed to cost at worst."""
 
@@ -96,6 +102,8 @@ class Account:
     """Calls that the reply store answered."""
     failures: int = 0
     """Calls that ended in an error after all retries."""
+    refused: int = 0
+    """The part of `failures` that the server will never answer."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     reasoning_tokens: int = 0
@@ -105,6 +113,22 @@ class Account:
     """Time that paid calls took, summed over calls."""
     returned: Counter[str] = field(default_factory=Counter)
     """Model ids that the replies named, with their counts."""
+
+    def fail(self, error: ModelError, *, model: str, draw: int) -> ModelError:
+        """Count a failed call; the error to raise for it.
+
+        A model that refuses its first requests one and all will refuse the others too: that is a
+        fault of the recipe, not of the questions.
+        """
+        self.failures += 1
+        self.refused += type(error) is RequestRefusedError
+        if not self.calls and self.refused >= REFUSALS_THAT_STOP_A_BUILD:
+            error = FatalModelError(
+                f"{model} refused every one of its first {self.refused} requests; check its entry "
+                f"in the recipe. The last refusal: {error}"
+            )
+        error.model, error.draw = model, draw
+        return error
 
     def add(self, reply: ChatReply, *, prices: Prices, seconds: float) -> None:
         """Count one paid reply."""
@@ -175,7 +199,11 @@ class Gateway:
     """The one door to all models of a build."""
 
     def __init__(
-        self, *, in_flight: int, store: ReplyStore | None = None, budget: BudgetSettings | None = None
+        self,
+        *,
+        in_flight: int,
+        store: ReplyStore | None = None,
+        budget: BudgetSettings | None = None,
     ) -> None:
         """Open the door.
 
@@ -209,13 +237,12 @@ class Gateway:
                 )
                 paid, answered = price(reply.usage, handle.spec.usd_per_mtok), True
             except ModelError as error:
-                error.model, error.draw = handle.name, draw
-                handle.account.failures += 1
-                raise
+                failed = handle.account.fail(error, model=handle.name, draw=draw)
+                if failed is error:
+                    raise
+                raise failed from error
             finally:
-                await asyncio.shield(
-                    self._budget.release(worst, paid_usd=paid, answered=answered)
-                )
+                await asyncio.shield(self._budget.release(worst, paid_usd=paid, answered=answered))
             seconds = asyncio.get_running_loop().time() - started
         handle.account.add(reply, prices=handle.spec.usd_per_mtok, seconds=seconds)
         return reply

@@ -11,9 +11,8 @@ from typing import Any
 
 from weak2wise_core.config import GenerateSettings
 from weak2wise_core.dataset.contents import by_id
-from weak2wise_core.errors import ModelError
 from weak2wise_core.hashing import content_hash
-from weak2wise_core.llm.replies import parse_completion, split_thinking
+from weak2wise_core.llm.replies import ReplyFormatError, parse_completion, split_thinking
 from weak2wise_core.questions import answer_text
 from weak2wise_core.records import (
     CandidateTrace,
@@ -95,7 +94,9 @@ def import_rows(
 
 def short_name(model: str) -> str:
     """A model id as a name of letters, digits, dots, dashes and underscores."""
-    kept = "".join(char if char.isascii() and (char.isalnum() or char in "._-") else "-" for char in model)
+    kept = "".join(
+        char if char.isascii() and (char.isalnum() or char in "._-") else "-" for char in model
+    )
     return "-".join(part for part in kept.split("-") if part)[:100] or "unknown"
 
 
@@ -120,7 +121,7 @@ def _reply(row: Mapping[str, Any]) -> ChatReply:
     if isinstance(response := row.get("response_object"), Mapping):
         try:
             return parse_completion(response)
-        except ModelError as error:
+        except ReplyFormatError as error:
             raise _NoCandidateError("bad_response_object", str(error)) from error
     reasoning, content = row.get("reasoning_content", row.get("reasoning")), row.get("content")
     if isinstance(content, str) and isinstance(reasoning, str | None):

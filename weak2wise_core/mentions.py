@@ -13,9 +13,7 @@ MAX_DECIMALS = 8
 
 _GAP = r"(?:\s|\\[,;:! ]|\\(?:left|right|quad)(?![A-Za-z])|~|\$){0,6}+"
 _GROUPS = r"(?:,|\{,\}|,?\\[,!;: ]|[ \u00a0\u202f\u2009])?"
-_BEFORE = (
-    r"(?<![\w/^\\.\u2212-])(?<!\d,)(?<![\^_]\{)(?<!frac\{)(?<!sqrt\{)(?<!\}\{)"  # not part of a term
-)
+_BEFORE = r"(?<![\w/^\\.\u2212-])(?<!\d,)(?<![\^_]\{)(?<!frac\{)(?<!sqrt\{)(?<!\}\{)"  # not part of a term
 _UNITS = r"(?:[kcm]?m|k?g|ml|ft|in|lbs?|oz|mph|hrs?|h|min|s|[ap]m)(?:[²³]|\^\d)?(?!\w)"
 _AFTER = (
     rf"(?!\d|\.\d|,\d{{3}}|\{{,\}}\d|:\d|\s?/\s?\d|\s?\^(?!\{{?\\circ)|\s?\\(?:pi|sqrt|frac)"
@@ -107,13 +105,20 @@ def _spellings(number: Quantity) -> Iterator[str]:
     sign = r"[-−]\s?(?:\\?\$\s?)?" if value < 0 else ""
     above, below = abs(value.numerator), value.denominator
     if number.scale != 1:
-        yield sign + _decimal(abs(number.value.numerator), number.value.denominator) + r"\s?(?:\w+illion|thousand|hundred|dozen)"
+        yield (
+            sign
+            + _decimal(abs(number.value.numerator), number.value.denominator)
+            + r"\s?(?:\w+illion|thousand|hundred|dozen)"
+        )
     decimal = _decimal(above, below)
     if decimal:
         yield sign + decimal
     if below != 1:
         short = rf"|{above}{below}" if above < 10 and below < 10 else ""
-        yield sign + rf"(?:{above}\s?/\s?{below}|\\[dtc]?frac(?:\s?\{{{above}\}}\s?\{{{below}\}}{short}))"
+        yield (
+            sign
+            + rf"(?:{above}\s?/\s?{below}|\\[dtc]?frac(?:\s?\{{{above}\}}\s?\{{{below}\}}{short}))"
+        )
 
 
 def _decimal(above: int, below: int) -> str:
@@ -125,7 +130,7 @@ def _decimal(above: int, below: int) -> str:
     grouped = _GROUPS.join(re.findall(r"\d{1,3}(?=(?:\d{3})*$)", whole))
     if not places:
         return grouped + r"(?:\.0+)?"
-    return (grouped if whole != "0" else "0?") + rf"\.{digits[len(digits) - places:]}0*"
+    return (grouped if whole != "0" else "0?") + rf"\.{digits[len(digits) - places :]}0*"
 
 
 def _phrase(value: str) -> re.Pattern[str]:

@@ -22,7 +22,7 @@ _DOUBLED = re.compile(r"\\\\(?=[A-Za-z()\[\]{}$%])")
 _NEGATIVE_SPACE = re.compile(r"\\!\s*")
 _GROUPING_SPACE = re.compile(r"(?<=\d)\\[,;:] ?(?=\d{3}(?!\d))")
 _THIN_SPACE = re.compile(r"\\[,;:>]")
-_WIDE_SPACE = re.compile(r"\\(?:quad|qquad|enspace|hspace\{[^{}]{0,9}\})(?![A-Za-z])|\\ |~")
+_WIDE_SPACE = re.compile(r"\\(?:quad|qquad|enspace|hspace\{[^{}]{0,9}\})(?![A-Za-z])|(?<!\\)\\ |~")
 _SPACING = (
     (_NEGATIVE_SPACE, ""),
     (_GROUPING_SPACE, ""),
@@ -70,7 +70,13 @@ def plain(text: str) -> str:
     text = _DEGREES.sub("°", _PERCENT.sub("%", text))
     for pattern, put in _RELATIONS:
         text = pattern.sub(put, text)
-    return _SPACES.sub(" ", text).replace("⦃", "\\{").replace("⦄", "\\}").lstrip(" ,;:").rstrip(" .,;:")
+    return (
+        _SPACES.sub(" ", text)
+        .replace("⦃", "\\{")
+        .replace("⦄", "\\}")
+        .lstrip(" ,;:")
+        .rstrip(" .,;:")
+    )
 
 
 def _dollars(text: str) -> str:

@@ -16,7 +16,9 @@ _NUMBER = re.compile(
     r"(?P<percent>\s?\\?%|\spercent\b)?"
     r"(?P<scale>\s(?:dozens?|hundred|thousand|million|billion|trillion)\b)?"
 )
-_UNIT_SUFFIX = re.compile(r"(?:[kcm]?m|k?g|ml|ft|in|lbs?|oz|mph|hrs?|min|[ap]m)(?:[²³]|\^\d)?(?!\w)")
+_UNIT_SUFFIX = re.compile(
+    r"(?:[kcm]?m|k?g|ml|ft|in|lbs?|oz|mph|hrs?|min|[ap]m)(?:[²³]|\^\d)?(?!\w)"
+)
 _BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*")
 _WORD_BEHIND = re.compile(r"[\s$*\\)\]},!]{0,6}(?:text\{\s{0,3})?([A-Za-z]{2,40})")
 _RESULT = re.compile(r"(?:=|\\approx|≈)[\s$*\\([{&£€,]{0,12}$")
@@ -24,11 +26,14 @@ _OPERAND = re.compile(
     r"[\s$)\]}*]{0,4}(?:\\text\{[^{}]{0,40}\}\s?|\(?[A-Za-z]{1,20}\)?\s)?"
     r"[\s$)\]}*]{0,4}(?:[-+*/×÷^=]|\\(?:times|div|cdot|frac)|x\s?\d)"
 )
-_DENIED = re.compile(r"\bnot(?: [a-z]{1,7})?\s$")
+_DENIED = re.compile(r"(?:\bnot|n't|\bnever|\bcannot be)(?: [a-z]{1,7})?\s$")
+_BOUND = re.compile(r"\b(?:than|if)\s\\?\$?$")
+_ENUMERATOR = re.compile(r"^[ \t>*-]{0,8}(?:\d{1,2}|[a-z])[.)]\s+", re.MULTILINE)
 _ADJECTIVE = re.compile(r"-[A-Za-z]")
 _SPELT = re.compile(r"\b(?:" + "|".join(NUMBER_WORDS) + r")\b", re.IGNORECASE)
 _FORMULA = re.compile(
-    r"\\\((.{1,400}?)\\\)|\\\[(.{1,400}?)\\\]|\$\$([^$]{1,400})\$\$|\$([^$\n]{1,400})\$(?!\d)", re.DOTALL
+    r"\\\((.{1,400}?)\\\)|\\\[(.{1,400}?)\\\]|\$\$([^$]{1,400})\$\$|\$([^$\n]{1,400})\$(?!\d)",
+    re.DOTALL,
 )
 _PROSE = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{3,}")
 _BETWEEN = re.compile(r"\s*(?:,|;|,?\s?and|,?\s?or)\s*")
@@ -59,6 +64,8 @@ class _Number:
     end: int
     kind: str
     """What is counted: the word behind the number, or `dollar`."""
+    bound: bool
+    """It is a limit or a condition, as in "less than 5"."""
     operand: bool
     """It is calculated with."""
     result: bool
@@ -80,7 +87,7 @@ def pick_number(statement: str, *, before: str = "", with_unit: bool = False) ->
     Returns:
         The number with its sign, percent sign and scale, or None where the statement holds none.
     """
-    statement = _GROUPING.sub(",", statement)
+    statement = _ENUMERATOR.sub("", _GROUPING.sub(",", statement))
     numbers = _numbers(statement, with_unit=with_unit)
     if not numbers:
         return _spelt(statement)
@@ -116,7 +123,7 @@ def _pick(
 ) -> Pick:
     others = [number for number in numbers if number.value != chosen.value]
     kinds = {number.kind for number in numbers if number.value == chosen.value}
-    confused = any(rival in others and rival.kind in kinds for rival in rivals)
+    confused = any(rival in others and rival.kind in kinds for rival in rivals) or chosen.bound
     return Pick(
         value=chosen.text,
         others=tuple(dict.fromkeys(number.text for number in others)),
@@ -170,6 +177,7 @@ def _read(text: str, match: re.Match[str], *, with_unit: bool) -> _Number | None
         start=match.start(),
         end=end,
         kind=money or percent or word.rstrip("s"),
+        bound=_BOUND.search(text, max(0, match.start() - 8), match.start()) is not None,
         operand=operand,
         result=not operand
         and _RESULT.search(text, max(0, match.start() - 16), match.start()) is not None,

@@ -26,7 +26,9 @@ _SAME_UNIT: Mapping[str, str] = {
     "ounce": "oz", "hour": "h", "hr": "h", "minute": "min", "second": "s", "sec": "s",
     "liter": "l", "litre": "l", "people": "person", "children": "child", "mph": "mile per h",
 }  # fmt: skip
-_SHORT_UNITS = frozenset("m g s h l L J N W V A K C F ft in cm mm km kg mg ml mL lb oz am pm".split())
+_SHORT_UNITS = frozenset(
+    "m g s h l L J N W V A K C F ft in cm mm km kg mg ml mL lb oz am pm".split()
+)
 _NO_UNIT = frozenset(
     "and or to pi sqrt root e i sin cos tan log ln exp plus minus over factorial choose mod squared "
     "cubed infinity below less negative loss fewer not half halves third thirds quarter quarters "
@@ -37,8 +39,12 @@ _NUMERIC = re.compile(r"(?:[\d\s+*/^!(){}.,-]|\\(?:frac|cdot|times|div)(?![A-Za-
 _SCIENTIFIC = re.compile(r"(?<![\w.])([-+]?(?:\d+(?:\.\d*)?|\.\d+))[eE]([-+]?\d{1,4})(?![\w.])")
 _THOUSANDS = re.compile(r"([-+]?)(\d{1,3}(?:[, ]\d{3})+)(\.\d+)?")
 _CURRENCY = re.compile(r"([-+]?)\s*([¤€£¥₹])\s*([-+]?)")
-_UNIT = re.compile(r"[A-Za-z][A-Za-z. ]*(?:\^\{?-?\d\}?)?(?: ?(?:/|per) ?[A-Za-z]+(?:\^\{?-?\d\}?)?)?")
-_ABOUT = re.compile(r"^(?:\\approx|about|approximately|roughly|exactly|only)\s*(?=[\d.+¤€£-])", re.I)
+_UNIT = re.compile(
+    r"[A-Za-z][A-Za-z. ]*(?:\^\{?-?\d\}?)?(?: ?(?:/|per) ?[A-Za-z]+(?:\^\{?-?\d\}?)?)?"
+)
+_ABOUT = re.compile(
+    r"^(?:\\approx|about|approximately|roughly|exactly|only)\s*(?=[\d.+¤€£-])", re.I
+)
 _DECIMAL = re.compile(r"[-+]?\d*\.(\d+)")
 
 
@@ -127,7 +133,9 @@ def _one_spelling(text: str) -> tuple[str, int]:
     text = re.sub(r"\s*\^\s*\{?(-?\d)\}?", r"^\1", text.lower().replace(".", ""))
     text = re.sub(r"\b(?:sq|square) (\w+)", r"\1^2", re.sub(r"\bcubic (\w+)", r"\1^3", text))
     words = text.replace("/", " per ").split()
-    words = [_singular(word) for word in words if word not in {"of", "the", "a", "an", "in", "total"}]
+    words = [
+        _singular(word) for word in words if word not in {"of", "the", "a", "an", "in", "total"}
+    ]
     scale = _SCALES.get(words[0], 1) if words else 1
     return " ".join(words[1:] if scale > 1 else words), scale
 

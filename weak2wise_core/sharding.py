@@ -44,9 +44,7 @@ def _bits(question_id: str) -> str:
     return f"{int.from_bytes(digest, 'big'):0256b}"
 
 
-def _split(
-    hashed: Sequence[tuple[str, Question]], *, largest: int, prefix: str
-) -> list[Shard]:
+def _split(hashed: Sequence[tuple[str, Question]], *, largest: int, prefix: str) -> list[Shard]:
     if not hashed:
         return []
     if len(hashed) <= largest:

@@ -130,7 +130,7 @@ async def _run_flow(recipe: Recipe, progress: Any, stopped_by: list[int]) -> Any
 
 def _facts(state: Any, progress: Any, *, seconds: float) -> dict[str, Any]:  # noqa: ANN401
     from tasks.reporting import account
-    from weak2wise_core.dataset.publishing import Published
+    from weak2wise_core.dataset.publishing import Published, Unpublished
 
     outcome = asyncio.run(_outcome(state))
     if isinstance(outcome, Weak2WiseError):
@@ -147,10 +147,10 @@ def _facts(state: Any, progress: Any, *, seconds: float) -> dict[str, Any]:  # n
             "accounts": account(progress),
         },
     }
-    if isinstance(outcome, Published):
-        manifest = outcome.manifest
+    if isinstance(outcome, Published | Unpublished):
         names = ("counts", "dropped", "quarantined", "candidates_refused", "golden", "cost")
-        facts |= {name: manifest[name] for name in names}
+        facts |= {name: outcome.manifest[name] for name in names}
+    if isinstance(outcome, Published):
         facts |= {"folder": str(outcome.folder), "version": outcome.version}
     return facts
 

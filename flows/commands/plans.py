@@ -126,9 +126,7 @@ def _calls(recipe: Recipe, questions: Sequence[Question]) -> list[PlannedCalls]:
     return rows
 
 
-def _votes(
-    stage: str, recipe: Recipe, least: int, most: int, question: int
-) -> list[PlannedCalls]:
+def _votes(stage: str, recipe: Recipe, least: int, most: int, question: int) -> list[PlannedCalls]:
     """Votes on `least` to `most` attempts: two settle a ballot of three, if they agree."""
     judge, votes = recipe.models.judge, recipe.judging.votes
     if judge is None or recipe.judging.method is JudgeMethod.RULE:
@@ -175,8 +173,8 @@ def show_plan(plan: Plan, console: Console) -> None:
     table = Table("stage", "model", "calls", "USD, typical", "USD, at most")
     for row in plan.calls:
         calls = f"{row.most:,}" if row.least == row.most else f"{row.least:,} to {row.most:,}"
-        most = "no limit" if row.usd_most is None else f"{row.usd_most:,.2f}"
-        table.add_row(TITLES[row.stage], row.model, calls, f"{row.usd_typical:,.2f}", most)
+        limit = "no limit" if row.usd_most is None else f"{row.usd_most:,.2f}"
+        table.add_row(TITLES[row.stage], row.model, calls, f"{row.usd_typical:,.2f}", limit)
     console.print(table)
     typical, most = plan.usd("usd_typical"), plan.usd("usd_most")
     console.print(

@@ -122,7 +122,8 @@ def import_traces(
         Path, typer.Option("--output", "-o", help="candidates file, for generate.imported")
     ] = Path("candidates.parquet"),
     questions: Annotated[
-        Path | None, typer.Option(help="question file, for traces that bring no answer of their own")
+        Path | None,
+        typer.Option(help="question file, for traces that bring no answer of their own"),
     ] = None,
     refused: Annotated[
         Path | None, typer.Option(help="write refused rows there, one JSON object a line")

@@ -117,7 +117,9 @@ def test_every_format_gives_the_same_questions(tmp_path: Path, ending: str) -> N
     assert [(one.id, one.answer) for one in found.questions] == [("good", "3"), ("two", "x,y")]
 
 
-@pytest.mark.parametrize("name", ["absent.jsonl", "q.txt", "folder.jsonl", "empty.jsonl", "bad.parquet"])
+@pytest.mark.parametrize(
+    "name", ["absent.jsonl", "q.txt", "folder.jsonl", "empty.jsonl", "bad.parquet"]
+)
 def test_an_unusable_file_is_one_clear_error(tmp_path: Path, name: str) -> None:
     """A file that cannot be used at all is named in an error with exit code 2."""
     (tmp_path / "q.txt").write_text("text")
@@ -158,7 +160,9 @@ def test_a_short_benchmark_question_is_matched_as_a_whole(tmp_path: Path) -> Non
     benchmark = tmp_path / "benchmark.jsonl"
     benchmark.write_text(json.dumps({"question": "Is 7 prime?"}))
     settings = DecontaminationSettings(against=(benchmark,))
-    kept, dropped = decontaminate([question("is 7 PRIME"), question("Is 8 prime?")], settings=settings)
+    kept, dropped = decontaminate(
+        [question("is 7 PRIME"), question("Is 8 prime?")], settings=settings
+    )
     assert [one.id for one in kept] == ["Is 8 prime?"]
     assert len(dropped) == 1
 

@@ -26,7 +26,9 @@ def test_every_question_is_in_one_shard_of_bounded_size(ids: list[str], largest:
 
 
 @given(IDS, LARGEST, st.randoms())
-def test_the_order_of_the_input_does_not_matter(ids: list[str], largest: int, random: object) -> None:
+def test_the_order_of_the_input_does_not_matter(
+    ids: list[str], largest: int, random: object
+) -> None:
     """The same questions in another order are the same shards."""
     shuffled = list(ids)
     random.shuffle(shuffled)  # type: ignore[attr-defined]

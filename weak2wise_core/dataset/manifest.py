@@ -147,7 +147,11 @@ def _refused(contents: Contents) -> dict[str, dict[str, int]]:
 
 def _golden(contents: Contents) -> dict[str, Any]:
     golden = contents.golden
-    cut = [one for one in golden if one.truncation not in (Truncation.NOT_NEEDED, Truncation.NONE_COULD)]
+    cut = [
+        one
+        for one in golden
+        if one.truncation not in (Truncation.NOT_NEEDED, Truncation.NONE_COULD)
+    ]
     return {
         "by_strong_model": dict(sorted(Counter(one.strong_model for one in golden).items())),
         "by_source": dict(sorted(Counter(one.source.value for one in golden).items())),

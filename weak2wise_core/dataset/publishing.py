@@ -39,6 +39,13 @@ class Published:
     manifest: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unpublished:
+    """What a build found that published nothing."""
+
+    manifest: Mapping[str, Any]
+
+
 def publish(contents: Contents, *, root: Path) -> Published:
     """Write a dataset below `root` / name / version and let `latest` point to it.
 

@@ -2,7 +2,13 @@
 
 from weak2wise_core.gateway import Asker, ledger
 from weak2wise_core.prompts import PromptSet
-from weak2wise_core.records import Attempt, Message, Question
+from weak2wise_core.records import (
+    Attempt,
+    Message,
+    Question,
+    Rejection,
+    RejectionKind,
+)
 from weak2wise_core.stages.judge import Judge
 
 
@@ -35,4 +41,18 @@ async def attempt_question(
         votes=judgement.votes,
         model=reply.model,
         spent=taken.spent(),
+    )
+
+
+def unjudged(attempt: Attempt) -> Rejection:
+    """A question that is neither kept nor solved, because nobody could judge its attempt."""
+    votes = ", ".join(vote.value for vote in attempt.votes) or "none were cast"
+    return Rejection(
+        question_id=attempt.question_id,
+        stage="filter_qa",
+        kind=RejectionKind.QUARANTINED,
+        reason="unjudged",
+        detail=f"no verdict on the unaided attempt (votes: {votes}), which ends with "
+        f"{attempt.attempt.strip()[-120:]!r}",
+        model=attempt.model,
     )

@@ -57,7 +57,8 @@ class Judge:
 
         Returns:
             The verdict, who gave it, and the votes. A reply that a filter withheld is UNJUDGED; a
-            reply without visible text is INCORRECT: the model gave no answer.
+            reply without visible text is INCORRECT: the model gave no answer. By rule, so is one
+            that its token limit cut off before a readable answer.
 
         Raises:
             ModelError: A vote could not be had.
@@ -68,6 +69,8 @@ class Judge:
             return Judgement(verdict=Verdict.INCORRECT, judged_by=JudgedBy.RULE)
         if self._settings.method is not JudgeMethod.LLM:
             verdict = await self._checker.acheck(question.answer, reply.content)
+            if verdict is Verdict.UNJUDGED and reply.finish_reason is FinishReason.LENGTH:
+                verdict = Verdict.INCORRECT  # cut off before it came to an answer
             certain = verdict is not Verdict.UNJUDGED
             if certain or self._settings.method is JudgeMethod.RULE:
                 by = JudgedBy.RULE if certain else JudgedBy.NOBODY

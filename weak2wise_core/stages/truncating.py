@@ -60,7 +60,11 @@ async def truncate_golden(
         return golden
     with ledger() as taken:
         kept, how = await _cut(
-            question, golden.golden_reasoning, truncator=truncator, settings=settings, prompts=prompts
+            question,
+            golden.golden_reasoning,
+            truncator=truncator,
+            settings=settings,
+            prompts=prompts,
         )
     return dataclasses.replace(
         golden,

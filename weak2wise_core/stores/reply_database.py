@@ -180,8 +180,10 @@ def _prepare(connection: sqlite3.Connection, *, path: Path) -> None:
             f"reply store {path}: this file system has no shared memory (journal mode {mode}); "
             "put the store on a local disk"
         )
-    with transaction(connection):
-        pass  # finds a file that can be read and not written before anything is paid for
+    # finds a file that can be read and not written before anything is paid for; `begin` does not
+    connection.execute("begin immediate")
+    connection.execute("update meta set value = value")
+    connection.execute("rollback")
 
 
 def _create(connection: sqlite3.Connection) -> None:

@@ -76,8 +76,9 @@ def test_settling_an_expired_charge_changes_nothing() -> None:
     window = SlidingWindow(5)
     charge = window.take(5, now=0.0)
     assert window.wait_s(5, now=61.0) == 0
-    window.settle(charge, cost=500)
-    assert window.wait_s(5, now=61.0) == 0
+    window.settle(charge, cost=0)
+    window.take(5, now=61.0)
+    assert window.wait_s(1, now=61.0) == 60
 
 
 async def starts(limits: CallLimits, time: FakeTime, costs: list[int]) -> list[float]:

@@ -59,3 +59,16 @@ def small_disk() -> tuple[str, ...]:
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("this system does not allow mount namespaces")
     return (*prefix, mount, "sh")
+
+
+@pytest.fixture
+def powerless() -> tuple[str, ...]:
+    """A command prefix under which permissions hold for root too."""
+    if os.geteuid() != 0:
+        return ()
+    prefix = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
+    try:
+        subprocess.run([*prefix, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("root cannot give up its powers here")
+    return prefix

@@ -169,7 +169,11 @@ def test_a_folder_that_exists_is_left_alone(tmp_path: Path) -> None:
         with atomic_folder(path) as faster:
             (faster / "data").write_text("first")
     assert (path / "data").read_text() == "first"
-    assert names(tmp_path) == ["v1"]
+    (tmp_path / "empty").mkdir()
+    with atomic_folder(tmp_path / "empty") as slower:
+        (slower / "data").write_text("second")
+    assert names(tmp_path / "empty") == []
+    assert names(tmp_path) == ["empty", "v1"]
 
 
 def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:

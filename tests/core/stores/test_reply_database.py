@@ -175,15 +175,19 @@ def test_a_read_only_disk_is_named(small_disk: tuple[str, ...], start: Start) ->
     assert "permissions" in output
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_file_is_named(filled: Path) -> None:
-    """Without permission to write, the file or its folder is refused at once."""
-    for target in (filled, filled.parent):
-        mode = target.stat().st_mode
-        target.chmod(0o555)
-        with pytest.raises(StoreError, match="cannot be written; correct the permissions"):
-            ReplyStore(filled)
-        target.chmod(mode)
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ["replies.sqlite", "replies.sqlite.lock", "."])
+def test_a_read_only_file_is_named(
+    filled: Path, part: str, powerless: tuple[str, ...], start: Start
+) -> None:
+    """Without permission to write the file, the lock or the folder, nothing is opened."""
+    target = filled.parent / part
+    mode = target.stat().st_mode
+    target.chmod(0o555)
+    output, _ = start("open_store", filled, prefix=powerless).communicate(timeout=60)
+    target.chmod(mode)
+    assert "cannot be written" in output
+    assert "correct the permissions of the file and its folder" in output
 
 
 def test_many_threads_open_a_new_store_at_once(path: Path) -> None:
