@@ -13,7 +13,7 @@ from prefect.cache_policies import CachePolicy
 from prefect.context import TaskRunContext
 
 from tasks.identities import model_identity
-from weak2wise_core.config import JudgeMethod, ModelSpec, Recipe, TruncationMethod, ZeroScoreAction
+from weak2wise_core.config import JudgeMethod, ModelSpec, Recipe, TruncationMethod
 from weak2wise_core.hashing import content_hash
 from weak2wise_core.prompts import PromptSet, load_prompts
 
@@ -78,7 +78,7 @@ def _generate_candidates(recipe: Recipe, prompts: PromptSet) -> dict[str, Any]:
 def _score_step_masks(recipe: Recipe, prompts: PromptSet) -> dict[str, Any]:
     return {
         "weak": model_identity(recipe.models.weak),
-        "tokenizer": recipe.models.weak.tokenizer,
+        "tokenizer": _tokenizer(recipe.models.weak),
         "hint": prompts.hint.version,
         "granularity": recipe.step_mask.granularity,
         "policy": recipe.step_mask.policy.value,
@@ -87,10 +87,7 @@ def _score_step_masks(recipe: Recipe, prompts: PromptSet) -> dict[str, Any]:
 
 
 def _select_golden(recipe: Recipe, prompts: PromptSet) -> dict[str, Any]:  # noqa: ARG001
-    return {
-        "step_mask": recipe.step_mask.model_dump(mode="json"),
-        "keep_zero": recipe.zero_score.action is ZeroScoreAction.KEEP,
-    }
+    return {"step_mask": recipe.step_mask.model_dump(mode="json")}
 
 
 def _truncate_golden(recipe: Recipe, prompts: PromptSet) -> dict[str, Any]:
@@ -120,8 +117,9 @@ def _judge(recipe: Recipe, prompts: PromptSet) -> dict[str, Any]:
     }
 
 
-def _tokenizer(weak: ModelSpec) -> Any:
-    return weak.tokenizer or model_identity(weak)
+def _tokenizer(weak: ModelSpec) -> str:
+    """The tokenizer by name: it comes with the model unless the recipe names another."""
+    return weak.tokenizer or f"{weak.backend.value}:{weak.model}"
 
 
 _READS: Mapping[str, Callable[[Recipe, PromptSet], dict[str, Any]]] = {

@@ -33,7 +33,8 @@ def model_identity(spec: ModelSpec | None) -> dict[str, Any] | None:
         return None
     identity = spec.identity()
     if spec.backend is not Backend.OPENAI:
-        identity["weights"] = _weights(spec.model_dump_json())
+        plain = spec.model_dump(include=set(ModelSpec.model_fields))
+        identity["weights"] = _weights(ModelSpec(**plain).model_dump_json())
     return identity
 
 

@@ -15,11 +15,16 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
+import sympy  # type: ignore[import-untyped]
+from math_verify import parse, verify
+from sympy.core.function import AppliedUndef  # type: ignore[import-untyped]
+
 MEMORY_LIMIT = 4 << 30
 GRACE_S = 2.0
 FAR = 1e-9
 FAR_FROM_DECIMAL = 2e-2
 DIGITS = 30
+TINY = 1e-20
 
 _FAILURES = (
     ArithmeticError,
@@ -49,7 +54,7 @@ def decide(gold: str, answer: str) -> bool | None:
     understood".
     """
     ours, theirs = _parsed(gold), _parsed(answer)
-    if ours is None or theirs is None:
+    if ours is None or theirs is None or _is_equation(ours) != _is_equation(theirs):
         return None
     if _equal(ours, theirs):
         return None if _differ(ours, theirs, exactly=True) else True
@@ -58,21 +63,28 @@ def decide(gold: str, answer: str) -> bool | None:
     return False if _differ(ours, theirs, exactly=False) else None
 
 
+def _is_equation(parsed: Any) -> bool:
+    """It relates quantities, as `2x = 5`, and states none: Math-Verify would take it for 5."""
+    parts = (
+        parsed.args if isinstance(parsed, sympy.FiniteSet | sympy.Tuple | sympy.And) else [parsed]
+    )
+    return any(isinstance(part, sympy.Eq) and not _is_assignment(part) for part in parts)
+
+
+def _is_assignment(parsed: Any) -> bool:
+    return isinstance(parsed, sympy.Eq) and isinstance(parsed.lhs, sympy.Symbol | AppliedUndef)
+
+
 def _has_bare_log(text: str) -> bool:
     return re.search(r"log(?!\s?_|[a-z])", text) is not None
 
 
 def _parsed(text: str) -> Any:
-    from math_verify import parse
-    from sympy import Basic, MatrixBase
-
     found = parse(f"\\boxed{{{text}}}", parsing_timeout=None)
-    return next((one for one in found if isinstance(one, Basic | MatrixBase)), None)
+    return next((one for one in found if isinstance(one, sympy.Basic | sympy.MatrixBase)), None)
 
 
 def _equal(ours: Any, theirs: Any) -> bool:
-    from math_verify import verify
-
     return bool(
         verify(ours, theirs, float_rounding=12, allow_set_relation_comp=True, timeout_seconds=None)
     )
@@ -80,38 +92,31 @@ def _equal(ours: Any, theirs: Any) -> bool:
 
 def _differ(ours: Any, theirs: Any, *, exactly: bool) -> bool:
     """Whether two parsed answers certainly differ; `exactly` counts rounding as a difference."""
-    from sympy import Expr, FiniteSet, Interval, MatrixBase, Tuple
-    from sympy.core.relational import Relational
-
     ours, theirs = _value(ours), _value(theirs)
-    if isinstance(ours, Tuple) and isinstance(theirs, Tuple):
+    if isinstance(ours, sympy.Tuple) and isinstance(theirs, sympy.Tuple):
         return _parts_differ(ours.args, theirs.args, exactly=exactly)
-    if isinstance(ours, MatrixBase) and isinstance(theirs, MatrixBase):
+    if isinstance(ours, sympy.MatrixBase) and isinstance(theirs, sympy.MatrixBase):
         return ours.shape != theirs.shape or _parts_differ(
             list(ours), list(theirs), exactly=exactly
         )
-    if isinstance(ours, Interval) and isinstance(theirs, Interval):
+    if isinstance(ours, sympy.Interval) and isinstance(theirs, sympy.Interval):
         return _intervals_differ(ours, theirs, exactly=exactly)
-    if isinstance(ours, Relational) and isinstance(theirs, Relational):
+    if isinstance(ours, sympy.Rel) and isinstance(theirs, sympy.Rel):
         return not exactly and _relations_differ(ours, theirs)
-    if isinstance(ours, Expr | FiniteSet) and isinstance(theirs, Expr | FiniteSet):
+    if isinstance(ours, sympy.Expr | sympy.FiniteSet) and isinstance(
+        theirs, sympy.Expr | sympy.FiniteSet
+    ):
         return _bags_differ(_members(ours), _members(theirs), exactly=exactly)
     return False
 
 
 def _value(parsed: Any) -> Any:
     """What an assignment assigns; everything else as it is."""
-    from sympy import Eq, Symbol
-
-    if isinstance(parsed, Eq) and isinstance(parsed.lhs, Symbol):
-        return parsed.rhs
-    return parsed
+    return parsed.rhs if _is_assignment(parsed) else parsed
 
 
 def _members(parsed: Any) -> Sequence[Any]:
-    from sympy import FiniteSet
-
-    return list(parsed.args) if isinstance(parsed, FiniteSet) else [parsed]
+    return list(parsed.args) if isinstance(parsed, sympy.FiniteSet) else [parsed]
 
 
 def _parts_differ(ours: Sequence[Any], theirs: Sequence[Any], *, exactly: bool) -> bool:
@@ -136,16 +141,16 @@ def _intervals_differ(ours: Any, theirs: Any, *, exactly: bool) -> bool:
 
 
 def _apart(ours: Any, theirs: Any, *, exactly: bool) -> bool:
-    """Whether two expressions differ at some of a few points; never for what cannot be evaluated."""
-    from sympy import Expr, Float
-
+    """Whether two expressions differ at one of a few points; not where they have no value."""
     ours, theirs = _value(ours), _value(theirs)
-    if not isinstance(ours, Expr) or not isinstance(theirs, Expr):
+    if not isinstance(ours, sympy.Expr) or not isinstance(theirs, sympy.Expr):
         return False
     symbols = sorted(ours.free_symbols | theirs.free_symbols, key=str)
     if len(symbols) > max(len(ours.free_symbols), len(theirs.free_symbols)):
         return False  # each has a symbol of its own: the one may be the other, renamed
-    rounded = not exactly and (ours.has(Float) or theirs.has(Float))
+    if bool(ours.free_symbols) != bool(theirs.free_symbols):
+        return False  # the symbol may be a unit
+    rounded = not exactly and (ours.has(sympy.Float) or theirs.has(sympy.Float))
     limit = FAR_FROM_DECIMAL if rounded else FAR
     return any(_distance(ours, theirs, point) > limit for point in _points(symbols))
 
@@ -157,36 +162,34 @@ def _points(symbols: Sequence[Any]) -> list[dict[Any, int]]:
 
 
 def _distance(ours: Any, theirs: Any, point: dict[Any, int]) -> float:
-    """Relative distance of two values, 0 where one of them is no finite number."""
+    """Relative distance of two values, 0 or NaN where one of them is no finite number."""
     try:
         a, b = (complex(one.subs(point).evalf(DIGITS)) for one in (ours, theirs))
-        return float(abs(a - b) / max(abs(a), abs(b), 1e-300))
+        return abs(a - b) / max(abs(a), abs(b)) if abs(a - b) > TINY else 0.0
     except _FAILURES:
         return 0.0
 
 
 def _relations_differ(ours: Any, theirs: Any) -> bool:
-    from sympy import Eq
-
     if ours.free_symbols != theirs.free_symbols:
         return False
-    if isinstance(ours, Eq) and isinstance(theirs, Eq):
+    if isinstance(ours, sympy.Eq) and isinstance(theirs, sympy.Eq):
         return _lines_differ(ours, theirs)
-    if isinstance(ours, Eq) or isinstance(theirs, Eq) or len(ours.free_symbols) != 1:
+    if isinstance(ours, sympy.Eq) or isinstance(theirs, sympy.Eq) or len(ours.free_symbols) != 1:
         return False
     symbol = next(iter(ours.free_symbols))
-    return any(_holds(ours, symbol, at) != _holds(theirs, symbol, at) for at in _near(ours, theirs))
+    return any(
+        {_holds(ours, symbol, at), _holds(theirs, symbol, at)} == {True, False}
+        for at in _near(ours, theirs)
+    )
 
 
 def _lines_differ(ours: Any, theirs: Any) -> bool:
     """Two linear equations say the same if and only if one is a multiple of the other."""
-    from sympy import Poly
-    from sympy.polys.polyerrors import PolynomialError
-
     symbols = sorted(ours.free_symbols, key=str)
     try:
-        first, second = (Poly(one.lhs - one.rhs, *symbols) for one in (ours, theirs))
-    except PolynomialError:
+        first, second = (sympy.Poly(one.lhs - one.rhs, *symbols) for one in (ours, theirs))
+    except sympy.PolynomialError:
         return False
     if first.total_degree() != 1 or second.total_degree() != 1:
         return False
@@ -200,12 +203,10 @@ def _lines_differ(ours: Any, theirs: Any) -> bool:
 
 def _near(*relations: Any) -> list[Any]:
     """The numbers that stand in relations, and points between and around them."""
-    from sympy import Number, Rational
-
-    numbers = {abs(n) for one in relations for n in one.atoms(Number) if n.is_finite} | {0, 1}
+    numbers = {abs(n) for one in relations for n in one.atoms(sympy.Number) if n.is_finite} | {0, 1}
     signed = sorted({*numbers, *(-n for n in numbers)})[:24]
     between = [(a + b) / 2 for a, b in itertools.pairwise(signed)]
-    return [*signed, *between, signed[0] - Rational(1, 2), signed[-1] + Rational(1, 2)]
+    return [*signed, *between, signed[0] - sympy.Rational(1, 2), signed[-1] + sympy.Rational(1, 2)]
 
 
 def _holds(relation: Any, symbol: Any, at: Any) -> bool | None:
@@ -247,8 +248,6 @@ def main() -> None:
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     logging.disable(logging.CRITICAL)
     _limit_memory()
-    import math_verify  # noqa: F401  # loaded before the first pair is timed
-
     serve(Connection(int(sys.argv[1])))
 
 

@@ -146,9 +146,8 @@ class MathVerifyPool:
             for worker in self._workers:
                 worker.kill()
         seats = [self._seats.get() for _ in range(self._processes)]
-        for worker in seats:
-            self._discard(worker)
-        for _ in seats:
+        for seat in seats:
+            self._discard(seat)
             self._seats.put(None)
 
     def __enter__(self) -> Self:

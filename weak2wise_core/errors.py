@@ -91,7 +91,7 @@ class BudgetReachedError(Weak2WiseError):
 
 
 class StoreError(Weak2WiseError):
-    """The reply store is corrupt, written by a newer version, or cannot be written."""
+    """The reply store or a data file is corrupt, too new, or cannot be written."""
 
 
 class BuildError(Weak2WiseError):

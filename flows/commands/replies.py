@@ -30,7 +30,7 @@ def _opened(data_dir: Path | None) -> Iterator[ReplyStore]:
     path = data_folder() / REPLIES
     if not path.exists():
         raise InputFileError(f"there is no reply store at {path}; a build makes one")
-    with ReplyStore(path) as store:
+    with ReplyStore(path, create=False) as store:
         yield store
 
 
@@ -81,13 +81,20 @@ def prune(
 
 
 @app.command("verify")
-def verify(*, data_dir: Data = None, as_json: AsJson = False) -> None:
+def verify(
+    *,
+    remove: Annotated[bool, typer.Option("--remove", help="remove the damaged ones")] = False,
+    data_dir: Data = None,
+    as_json: AsJson = False,
+) -> None:
     """Read every reply and say which are damaged; exit code 1 if any is.
 
     Example: `weak2wise replies verify`
     """
     with _opened(data_dir) as store:
         found = store.verify()
+        if remove and found.bad_keys:
+            store.remove(found.bad_keys)
     if as_json:
         typer.echo(json.dumps(asdict(found), indent=2))
     else:

@@ -1,0 +1,1 @@
+"""Models behind one protocol: OpenAI-compatible servers, local transformers, a scripted fake."""

@@ -203,26 +203,33 @@ def load_engine(spec: ModelSpec) -> Engine:
             f"torch, which runs the local model {spec.model}, is not installed. "
             "Run: pip install 'weak2wise[local]'"
         ) from error
+    tokens = Tokens.load(spec.tokenizer or spec.model)
+    device = _device(spec.device)
+    model = _load_weights(spec, device=device)
+    if device.startswith("cpu") and model.num_parameters() < _SMALL_MODEL:
+        torch.set_num_threads(1)
+    logger.info("%s runs on %s in %s", spec.model, device, model.dtype)
+    return Engine(model.eval(), tokens=tokens)
+
+
+def _load_weights(spec: ModelSpec, *, device: str) -> Any:
+    import torch
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
-    tokens = Tokens.load(spec.tokenizer or spec.model)
-    device = _device(spec.device)
     auto = "float32" if device.startswith("cpu") else "bfloat16"
-    dtype = getattr(torch, auto if spec.dtype == "auto" else spec.dtype)
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            spec.model, dtype=dtype, device_map=device
+        return AutoModelForCausalLM.from_pretrained(
+            spec.model,
+            dtype=getattr(torch, auto if spec.dtype == "auto" else spec.dtype),
+            device_map=device,
+            trust_remote_code=False,  # where it is not set, the library asks at the terminal
         )
     except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         raise FatalModelError(
             f"the model {spec.model} cannot be loaded on {device} ({error}). It must be a folder "
             "with config.json and weights, or a hub id that is in the cache or can be fetched."
         ) from error
-    if device.startswith("cpu") and model.num_parameters() < _SMALL_MODEL:
-        torch.set_num_threads(1)
-    logger.info("%s runs on %s in %s", spec.model, device, dtype)
-    return Engine(model.eval(), tokens=tokens)
 
 
 def _device(asked: str | None) -> str:

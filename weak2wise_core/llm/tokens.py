@@ -207,12 +207,15 @@ def _read_tokenizer(name: str) -> "PreTrainedTokenizerBase":
     reason: Exception | None = None
     try:
         if not Path(name).is_dir():
-            AutoTokenizer.from_pretrained(name)  # fetches what the cache does not hold yet
+            # fetches what the cache does not hold yet
+            AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError, ImportError) as error:
         raise _no_tokenizer(name, reason=error) from error
     for kind in (PreTrainedTokenizerFast, AutoTokenizer):
         try:
-            tokenizer: PreTrainedTokenizerBase = kind.from_pretrained(name, local_files_only=True)
+            tokenizer: PreTrainedTokenizerBase = kind.from_pretrained(
+                name, local_files_only=True, trust_remote_code=False
+            )
         except (OSError, ValueError, ImportError) as error:
             reason = error
             continue

@@ -1,15 +1,25 @@
 """Requests become batches; whatever happens to a batch, no request waits for ever."""
 
 import threading
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from weak2wise_core.errors import FatalModelError, RequestRefusedError
-from weak2wise_core.llm.batching import Answer, BatchQueue, LocalStats, Prompt, similar
+from weak2wise_core.llm.batching import (
+    Answer,
+    Answerer,
+    BatchQueue,
+    Dropped,
+    LocalStats,
+    Prompt,
+    similar,
+)
 from weak2wise_core.llm.sampling import Choice
 from weak2wise_core.records import FinishReason
 
@@ -39,7 +49,7 @@ class Model:
         self.may_answer.set()
         self.started = threading.Event()
 
-    def __call__(self, prompts, dropped):
+    def __call__(self, prompts: Sequence[Prompt], dropped: Dropped) -> list[Answer]:
         """Answer one batch."""
         self.started.set()
         assert self.may_answer.wait(WAIT_S)
@@ -52,7 +62,7 @@ class Model:
 
 
 @contextmanager
-def queue_of(model, *, batch_size: int):
+def queue_of(model: Answerer, *, batch_size: int) -> Iterator[BatchQueue]:
     """A queue with a thread of its own that ends with the block."""
     with ThreadPoolExecutor(max_workers=1) as executor:
         yield BatchQueue(model, executor=executor, batch_size=batch_size)
@@ -69,7 +79,7 @@ def burst(queue: BatchQueue, model: Model, prompts: list[Prompt]) -> list[Future
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=40), st.integers(1, 9))
-def test_every_request_gets_its_own_answer(lengths, batch_size):
+def test_every_request_gets_its_own_answer(lengths: list[int], batch_size: int) -> None:
     """Batches reorder requests, never answers."""
     model = Model()
     prompts = [prompt(length, seed=number) for number, length in enumerate(lengths)]
@@ -81,7 +91,7 @@ def test_every_request_gets_its_own_answer(lengths, batch_size):
     assert queue.stats.requests == len(lengths)
 
 
-def test_a_burst_runs_as_full_batches_of_similar_lengths():
+def test_a_burst_runs_as_full_batches_of_similar_lengths() -> None:
     """Of 1 + 64 requests the 64 that wait become 8 batches of 8, cut from the sorted lengths."""
     model = Model()
     lengths = [(37 * number) % 64 + 1 for number in range(64)]
@@ -96,7 +106,9 @@ waiting_lengths = st.lists(st.integers(1, 50), min_size=1, max_size=30)
 
 
 @given(waiting_lengths, st.integers(1, 8), st.none() | st.integers(1, 300))
-def test_the_longest_wait_is_never_put_off(lengths, most, most_padded):
+def test_the_longest_wait_is_never_put_off(
+    lengths: list[int], most: int, most_padded: int | None
+) -> None:
     """The first in line is in the next batch, with neighbours in length, within both bounds."""
     with queue_of(Model(), batch_size=most) as queue:
         queue._executor = _Never()
@@ -117,14 +129,15 @@ def test_the_longest_wait_is_never_put_off(lengths, most, most_padded):
     assert not any(taken[0] < length < taken[-1] for length in left)
 
 
-class _Never:
+class _Never(Executor):
     """An executor that never starts its job."""
 
-    def submit(self, job):
+    def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Forget the job."""
         return Future()
 
 
-def test_a_batch_that_does_not_fit_is_halved_and_stays_so(caplog):
+def test_a_batch_that_does_not_fit_is_halved_and_stays_so(caplog: pytest.LogCaptureFixture) -> None:
     """Out of memory costs one attempt at each size, no request, and no answer."""
     model = Model(memory=3)
     with queue_of(model, batch_size=16) as queue:
@@ -138,11 +151,11 @@ def test_a_batch_that_does_not_fit_is_halved_and_stays_so(caplog):
     assert queue.stats.batches == len([size for size in sizes if size <= 3])
 
 
-def test_long_requests_that_do_not_fit_leave_batches_of_short_ones_whole():
+def test_long_requests_that_do_not_fit_leave_batches_of_short_ones_whole() -> None:
     """What is halved is the memory of a batch, not the number of its requests."""
 
     class Small(Model):
-        def __call__(self, prompts, dropped):
+        def __call__(self, prompts: Sequence[Prompt], dropped: Dropped) -> list[Answer]:
             if len(prompts) * max(len(one.ids) for one in prompts) > 1000:
                 raise MemoryError("no")
             return super().__call__(prompts, dropped)
@@ -161,11 +174,11 @@ def test_long_requests_that_do_not_fit_leave_batches_of_short_ones_whole():
     ]
 
 
-def test_a_request_that_does_not_fit_alone_is_refused_with_advice():
+def test_a_request_that_does_not_fit_alone_is_refused_with_advice() -> None:
     """Halving ends at one; then this request is refused and the next is answered."""
 
     class Picky(Model):
-        def __call__(self, prompts, dropped):
+        def __call__(self, prompts: Sequence[Prompt], dropped: Dropped) -> list[Answer]:
             if any(len(one.ids) > 100 for one in prompts):
                 raise MemoryError("no room")
             return super().__call__(prompts, dropped)
@@ -178,7 +191,7 @@ def test_a_request_that_does_not_fit_alone_is_refused_with_advice():
             futures[1].result(WAIT_S)
 
 
-def test_a_failing_model_fails_every_waiting_and_every_later_request():
+def test_a_failing_model_fails_every_waiting_and_every_later_request() -> None:
     """Nobody hangs: each gets an error that names the failure."""
     model = Model(failure=RuntimeError("device-side assert"))
     with queue_of(model, batch_size=2) as queue:
@@ -192,7 +205,7 @@ def test_a_failing_model_fails_every_waiting_and_every_later_request():
     assert len(model.batches) == 1
 
 
-def test_a_model_that_loses_an_answer_fails_instead_of_hanging():
+def test_a_model_that_loses_an_answer_fails_instead_of_hanging() -> None:
     """Fewer answers than requests is a failure of the model, told to all that wait."""
     with queue_of(lambda prompts, dropped: [], batch_size=2) as queue:
         error = queue.submit(prompt(1)).exception(WAIT_S)
@@ -200,7 +213,7 @@ def test_a_model_that_loses_an_answer_fails_instead_of_hanging():
     assert "ValueError" in str(error)
 
 
-def test_a_cancelled_request_is_not_started_and_disturbs_no_other():
+def test_a_cancelled_request_is_not_started_and_disturbs_no_other() -> None:
     """Taking one request back before its batch leaves the others as they were."""
     model = Model()
     with queue_of(model, batch_size=8) as queue:
@@ -217,12 +230,12 @@ def test_a_cancelled_request_is_not_started_and_disturbs_no_other():
     assert [one.seed for one in model.batches[-1]] == [0, 2]
 
 
-def test_a_model_is_told_which_rows_nobody_waits_for():
+def test_a_model_is_told_which_rows_nobody_waits_for() -> None:
     """A request that is cancelled while it is answered is dropped; its neighbour is not."""
     seen: list[list[bool]] = []
     started, go_on = threading.Event(), threading.Event()
 
-    def model(prompts, dropped):
+    def model(prompts: Sequence[Prompt], dropped: Dropped) -> list[Answer]:
         started.set()
         assert go_on.wait(WAIT_S)
         seen.append([dropped(row) for row in range(len(prompts))])
@@ -237,7 +250,7 @@ def test_a_model_is_told_which_rows_nobody_waits_for():
     assert seen == [[True, False]]
 
 
-def test_ending_a_queue_answers_all_open_requests_with_the_error():
+def test_ending_a_queue_answers_all_open_requests_with_the_error() -> None:
     """Requests in a batch and requests that wait end at once, and the thread comes to an end."""
     model = Model()
     error = FatalModelError("closed")
@@ -254,7 +267,7 @@ def test_ending_a_queue_answers_all_open_requests_with_the_error():
         queue.submit(prompt(1))
 
 
-def test_stats_count_what_was_answered():
+def test_stats_count_what_was_answered() -> None:
     """Requests, batches and tokens add up; a mean of nothing is 0."""
     assert LocalStats().mean_batch == 0
     model = Model()

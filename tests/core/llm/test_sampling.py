@@ -1,6 +1,7 @@
 """Tokens of one row are chosen by that row's own request, whatever stands in the other rows."""
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -17,7 +18,9 @@ SAMPLED = Choice(temperature=1.0)
 GREEDY = Choice(temperature=0.0)
 
 
-def chooser(*choices: Choice, seeds: list[int] | None = None, padding: list[int] | None = None):
+def chooser(
+    *choices: Choice, seeds: list[int] | None = None, padding: list[int] | None = None
+) -> RowwiseChooser:
     """A chooser for one batch on the CPU."""
     rows = len(choices)
     return RowwiseChooser(
@@ -28,12 +31,12 @@ def chooser(*choices: Choice, seeds: list[int] | None = None, padding: list[int]
     )
 
 
-def no_text(rows: int):
+def no_text(rows: int) -> Any:
     """Token numbers of a batch whose rows hold one token each."""
     return torch.zeros(rows, 1, dtype=torch.long)
 
 
-def test_a_model_that_does_not_sample_by_itself_is_greedy():
+def test_a_model_that_does_not_sample_by_itself_is_greedy() -> None:
     """Without a temperature the model's own settings decide, and silence means greedy."""
     assert Choice.of(Sampling(), settings={}).temperature == 0
     assert Choice.of(Sampling(), settings={"temperature": 0.7}).temperature == 0
@@ -42,14 +45,14 @@ def test_a_model_that_does_not_sample_by_itself_is_greedy():
     assert Choice.of(Sampling(), settings=own) == Choice(temperature=0.7, top_p=0.8, top_k=20)
 
 
-def test_a_request_outranks_the_settings_of_the_model():
+def test_a_request_outranks_the_settings_of_the_model() -> None:
     """What is asked is done; only what is left open is the model's choice."""
     own = {"do_sample": True, "temperature": 0.7, "top_p": 0.8, "repetition_penalty": 1.05}
     asked = Choice.of(Sampling(temperature=0.0, top_p=0.5), settings=own)
     assert asked == Choice(temperature=0.0, top_p=0.5, repetition_penalty=1.05)
 
 
-def test_noise_depends_on_all_that_decides_a_reply_but_its_limit():
+def test_noise_depends_on_all_that_decides_a_reply_but_its_limit() -> None:
     """Messages, temperature, nucleus, seed and draw each change the noise; max_tokens does not."""
     sampling = Sampling(temperature=0.5, max_tokens=10)
     other = (Message(role="user", content="1 + 2?"),)
@@ -72,7 +75,9 @@ def test_noise_depends_on_all_that_decides_a_reply_but_its_limit():
     st.integers(0, 12),
     st.floats(0.05, 1.0),
 )
-def test_narrowing_keeps_what_the_transformers_library_keeps(seed, top_k, top_p):
+def test_narrowing_keeps_what_the_transformers_library_keeps(
+    seed: int, top_k: int, top_p: float
+) -> None:
     """Top-k, then the nucleus of what is left, as the library's own warpers do."""
     from transformers import TopKLogitsWarper, TopPLogitsWarper
 
@@ -83,7 +88,7 @@ def test_narrowing_keeps_what_the_transformers_library_keeps(seed, top_k, top_p)
     assert torch.equal(found, expected)
 
 
-def test_a_row_without_a_nucleus_loses_no_token_to_a_neighbour_that_has_one():
+def test_a_row_without_a_nucleus_loses_no_token_to_a_neighbour_that_has_one() -> None:
     """Narrowing one row leaves the others whole, also where sums of shares round up to 1."""
     scores = torch.randn(2, 5000, generator=torch.Generator().manual_seed(1)) * 20
     found = keep_likeliest(scores, top_k=torch.tensor([0, 3]), top_p=torch.tensor([1.0, 0.5]))
@@ -91,7 +96,7 @@ def test_a_row_without_a_nucleus_loses_no_token_to_a_neighbour_that_has_one():
     assert 1 <= found[1].isfinite().sum() <= 3
 
 
-def test_sampled_tokens_follow_the_softmax():
+def test_sampled_tokens_follow_the_softmax() -> None:
     """Over many seeds each token is drawn as often as its probability says, within 4 sigma."""
     rows, temperature = 6000, 0.5
     logits = torch.tensor([1.0, 0.5, 0.0, -0.5, -2.0])
@@ -103,7 +108,7 @@ def test_sampled_tokens_follow_the_softmax():
         assert abs(count - rows * float(share)) < 4 * sigma
 
 
-def test_the_noise_of_a_row_does_not_depend_on_its_neighbours():
+def test_the_noise_of_a_row_does_not_depend_on_its_neighbours() -> None:
     """Three steps of a row are the same alone and between greedy and narrowed neighbours."""
     steps = torch.randn(3, 3, 50, generator=torch.Generator().manual_seed(2))
     together = chooser(GREEDY, SAMPLED, Choice(temperature=2.0, top_p=0.5), seeds=[1, 2, 3])
@@ -112,21 +117,21 @@ def test_the_noise_of_a_row_does_not_depend_on_its_neighbours():
         assert torch.equal(together(no_text(3), scores)[1], alone(no_text(1), scores[1:2])[0])
 
 
-def test_noise_is_new_at_every_step_and_for_every_seed():
+def test_noise_is_new_at_every_step_and_for_every_seed() -> None:
     """A flat distribution does not repeat one token, along a row or down a column."""
     choose = chooser(*[SAMPLED] * 20)
     drawn = torch.stack([choose(no_text(20), torch.zeros(20, 200)).argmax(-1) for _ in range(20)])
     assert all(len(set(line.tolist())) > 10 for line in (*drawn, *drawn.T))
 
 
-def test_greedy_rows_keep_their_scores():
+def test_greedy_rows_keep_their_scores() -> None:
     """A row of temperature 0 is not touched by the noise of its neighbours."""
     scores = torch.randn(2, 30, generator=torch.Generator().manual_seed(3))
     assert torch.equal(chooser(GREEDY, SAMPLED)(no_text(2), scores)[0], scores[0])
     assert torch.equal(chooser(GREEDY, GREEDY)(no_text(2), scores), scores)
 
 
-def test_padding_is_not_a_repetition():
+def test_padding_is_not_a_repetition() -> None:
     """A penalty falls on what stands in prompt and reply, not on what fills a row up."""
     from transformers import RepetitionPenaltyLogitsProcessor
 

@@ -1,6 +1,7 @@
 """A digest of a model folder changes with what decides replies, and with nothing else."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +19,7 @@ DECISIVE = [
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Path:
     """A folder with the names of a model's files."""
     for name in DECISIVE:
         (tmp_path / name).write_text(f"content of {name}")
@@ -26,7 +27,7 @@ def folder(tmp_path):
 
 
 @pytest.mark.parametrize("name", DECISIVE)
-def test_each_decisive_file_is_part_of_the_digest(folder, name):
+def test_each_decisive_file_is_part_of_the_digest(folder: Path, name: str) -> None:
     """Weights, settings, tokenizer and template each change the digest."""
     before = folder_digest(folder)
     (folder / name).write_text("CONTENT of " + name)
@@ -35,7 +36,9 @@ def test_each_decisive_file_is_part_of_the_digest(folder, name):
     assert folder_digest(folder) != before
 
 
-def test_a_copy_elsewhere_with_other_notes_has_the_same_digest_and_name(folder, tmp_path_factory):
+def test_a_copy_elsewhere_with_other_notes_has_the_same_digest_and_name(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """Neither the path nor a README nor an optimiser's state decides replies."""
     copy = tmp_path_factory.mktemp("elsewhere") / folder.name
     shutil.copytree(folder, copy)
@@ -47,7 +50,7 @@ def test_a_copy_elsewhere_with_other_notes_has_the_same_digest_and_name(folder, 
 
 
 @pytest.mark.parametrize("place", [0, 16 << 20, 32 << 20, (70 << 20) - 1])
-def test_large_files_are_sampled(folder, place):
+def test_large_files_are_sampled(folder: Path, place: int) -> None:
     """Edges and every 16 MB of a large file are read, and so is its size."""
     weights = folder / "model.safetensors"
     with weights.open("wb") as file:
@@ -62,7 +65,7 @@ def test_large_files_are_sampled(folder, place):
     assert folder_digest(folder) != before
 
 
-def test_a_path_without_a_folder_is_refused_and_a_hub_id_is_not(tmp_path):
+def test_a_path_without_a_folder_is_refused_and_a_hub_id_is_not(tmp_path: Path) -> None:
     """What looks like a path must exist; `owner/name` may be fetched later."""
     assert model_folder("Qwen/Qwen2.5-0.5B-Instruct") is None
     assert model_name("Qwen/Qwen2.5-0.5B-Instruct") == "Qwen/Qwen2.5-0.5B-Instruct"

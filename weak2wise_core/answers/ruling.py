@@ -1,42 +1,28 @@
-"""The answer of an attempt, and whether it is the right one: by rule alone, without a model.
-
-A rule decides only where it is certain. There are three outcomes, and "undecided" is a good one:
-what rules cannot tell apart goes on to algebra (`weak2wise_core.equivalence`) or to a judge. To
-call a wrong answer right is the one fault that must not happen.
-"""
+"""The answer of a whole attempt, and whether it is the right one."""
 
 import re
 from dataclasses import dataclass
 
-from weak2wise_core.agreement import Agreement
-from weak2wise_core.comparison import compare, is_literal, named
-from weak2wise_core.conclusions import Conclusion, Form, conclude, strip_thinking
-from weak2wise_core.mentions import find_mentions, mentions
-from weak2wise_core.normalising import plain
-from weak2wise_core.prose import Pick, last_formula, pick_choice, pick_number
-from weak2wise_core.quantities import quantity
-
-__all__ = [
-    "Agreement",
-    "Ruling",
-    "compare",
-    "final_answer",
-    "find_mentions",
-    "mentions",
-    "rule",
-    "strip_thinking",
-]
+from weak2wise_core.answers.agreement import Agreement
+from weak2wise_core.answers.comparison import compare, is_literal, named
+from weak2wise_core.answers.conclusions import Conclusion, Form, conclude
+from weak2wise_core.answers.normalising import plain
+from weak2wise_core.answers.prose import Pick, last_formula, pick_choice, pick_number
+from weak2wise_core.answers.quantities import quantity, without_unit
 
 AGREE, DISAGREE, UNDECIDED = Agreement.AGREE, Agreement.DISAGREE, Agreement.UNDECIDED
+
+MAX_GOLD = 20_000
 
 _EXPLICIT = re.compile(r"\\(?:boxed|fbox)\s{0,5}\{|^####|\banswer\b", re.IGNORECASE | re.MULTILINE)
 _OPEN_BOX = re.compile(r"\\boxed\s{0,5}\{((?:[^{}\\]|\\.|\{[^{}]{0,200}\}){1,500})$", re.DOTALL)
 _LETTER = re.compile(r"\(?[A-J]\)?")
 _WORDS = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
 _COMMANDS = re.compile(r"\\(?:begin|end)\{[a-z*]{1,12}\}|\\[A-Za-z]+")
-_FUNCTIONS = frozenset(
-    "and sin cos tan cot sec csc log exp arcsin arccos arctan sinh cosh tanh min max gcd lcm mod".split()
+_NAMES = (
+    "and sin cos tan cot sec csc log exp arcsin arccos arctan sinh cosh tanh min max gcd lcm mod"
 )
+_FUNCTIONS = frozenset(_NAMES.split())
 _SIGNS = re.compile(r"[-+*^!]|\\(?:cdot|times|div)")
 _SYMBOLS = re.compile(
     r"\\(?!frac|times|div|cdot|approx|%|\$)[A-Za-z]+|(?<![A-Za-z])[a-zA-Z](?![A-Za-z])"
@@ -55,7 +41,7 @@ class Ruling:
 def final_answer(text: str, *, lenient: bool = True) -> str | None:
     r"""The answer that a text ends with.
 
-    Looked for are, in this order: the last balanced `\boxed{}`, with others that are listed with it;
+    Looked for are, in this order: the last balanced `\boxed{}`, with those that it is listed with;
     the field "answer" of a JSON object; what follows "The answer is", "Answer:", "A:", "####" or a
     heading "Final Answer"; the last sentence that holds a value.
 
@@ -98,7 +84,7 @@ def rule(gold: str, attempt: str) -> Ruling:
         AGREE or DISAGREE where that is certain. An attempt that states no answer disagrees; one
         that states several, or takes its answer back, is undecided.
     """
-    gold = _gold_answer(gold)
+    gold = _gold_answer(gold[-MAX_GOLD:])
     conclusion = conclude(attempt)
     if not plain(gold):
         return Ruling(agreement=UNDECIDED)
@@ -152,13 +138,17 @@ def _on_value(gold: str, answer: str, *, parts: tuple[str, ...] = ()) -> Ruling:
         return Ruling(agreement=UNDECIDED)
     if agreement is not UNDECIDED or (is_literal(gold) and is_literal(answer)):
         return Ruling(agreement=agreement)
-    formulas = (_formula(gold), _formula(answer))
+    (ours, our_unit), (theirs, their_unit) = (without_unit(plain(text)) for text in (gold, answer))
+    if our_unit != their_unit and our_unit and their_unit:
+        return Ruling(agreement=UNDECIDED)
+    if our_unit != their_unit and compare(ours, theirs) is AGREE:
+        return Ruling(agreement=AGREE)
+    formulas = (_formula(ours), _formula(theirs))
     return Ruling(agreement=UNDECIDED, algebra=formulas if all(formulas) else None)
 
 
 def _formula(text: str) -> str:
-    """The text as algebra may read it; empty where it holds words, whose letters would be factors."""
-    text = plain(text)
+    """The text as algebra may read it; empty if it has words: algebra multiplies letters."""
     words = _WORDS.findall(_COMMANDS.sub(" ", text))
     if not {word.lower() for word in words} <= _FUNCTIONS:
         return ""
@@ -182,7 +172,7 @@ def _is_bare(statement: str) -> bool:
 
 
 def _is_expression(formula: str) -> bool:
-    r"""A formula to be read as a whole: `x + 1`, `2\pi`, `9 + 1`, but not `7`, `P = 3` or `5 + 6 = 11`."""
+    r"""A formula to be read whole: `x + 1`, `2\pi`, `9 + 1`; not `7`, `P = 3`, `5 + 6 = 11`."""
     value = named(plain(formula))[1]
     if quantity(value) is not None:
         return _SIGNS.search(value.lstrip("+-")) is not None

@@ -1,4 +1,4 @@
-r"""Answers of several parts: `(1, 2)`, `\{3, 5\}`, `x = 1 or x = 2`, `1 \pm \sqrt{2}`, `[0, 1) \cup \{2\}`."""
+r"""Answers of several parts: `(1, 2)`, `\{3, 5\}`, `x = 1 or x = 2`, `1 \pm \sqrt{2}`."""
 
 import re
 from collections.abc import Iterator

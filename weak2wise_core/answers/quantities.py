@@ -5,36 +5,40 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from weak2wise_core.rationals import rational
+from weak2wise_core.answers.rationals import rational
 
 _SCALES: Mapping[str, int] = {
     "dozen": 12, "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9,
     "trillion": 10**12,
 }  # fmt: skip
-_WORDS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
-_WORDS += "fifteen sixteen seventeen eighteen nineteen twenty"
+_SMALL = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+    "sixteen seventeen eighteen nineteen twenty"
+)
+_TENS = "thirty forty fifty sixty seventy eighty ninety"
 NUMBER_WORDS: Mapping[str, Fraction] = {
-    **{word: Fraction(value) for value, word in enumerate(_WORDS.split())},
-    "thirty": Fraction(30), "forty": Fraction(40), "fifty": Fraction(50), "sixty": Fraction(60),
-    "seventy": Fraction(70), "eighty": Fraction(80), "ninety": Fraction(90), "half": Fraction(1, 2),
-}  # fmt: skip
+    **{word: Fraction(value) for value, word in enumerate(_SMALL.split())},
+    **{word: Fraction(10 * value) for value, word in enumerate(_TENS.split(), start=3)},
+    "half": Fraction(1, 2),
+}
 _SAME_UNIT: Mapping[str, str] = {
     "¤": "dollar", "usd": "dollar", "buck": "dollar", "€": "euro", "eur": "euro", "£": "pound",
-    "metre": "m", "meter": "m", "centimeter": "cm", "centimetre": "cm", "kilometer": "km",
-    "kilometre": "km", "millimeter": "mm", "millimetre": "mm", "foot": "ft", "feet": "ft",
-    "inches": "in", "inch": "in", "gram": "g", "kilogram": "kg", "kilo": "kg", "lb": "pound", "lbs": "pound",
-    "ounce": "oz", "hour": "h", "hr": "h", "minute": "min", "second": "s", "sec": "s",
-    "liter": "l", "litre": "l", "people": "person", "children": "child", "mph": "mile per h",
+    "lb": "pound", "lbs": "pound", "metre": "m", "meter": "m", "centimeter": "cm",
+    "centimetre": "cm", "kilometer": "km", "kilometre": "km", "millimeter": "mm",
+    "millimetre": "mm", "foot": "ft", "feet": "ft", "inches": "in", "inch": "in", "gram": "g",
+    "kilogram": "kg", "kilo": "kg", "ounce": "oz", "hour": "h", "hr": "h", "minute": "min",
+    "second": "s", "sec": "s", "liter": "l", "litre": "l", "people": "person",
+    "children": "child", "mph": "mile per h",
 }  # fmt: skip
-_SHORT_UNITS = frozenset(
-    "m g s h l L J N W V A K C F ft in cm mm km kg mg ml mL lb oz am pm".split()
-)
-_NO_UNIT = frozenset(
-    "and or to pi sqrt root e i sin cos tan log ln exp plus minus over factorial choose mod squared "
-    "cubed infinity below less negative loss fewer not half halves third thirds quarter quarters "
+_SHORT = "m g s h l L J N W V A K C F ft in cm mm km kg mg ml mL lb oz am pm"
+_SHORT_UNITS = frozenset(_SHORT.split())
+_CHANGES_THE_NUMBER = (
+    "and or to pi sqrt root e i sin cos tan log ln exp plus minus over factorial choose mod "
+    "squared cubed infinity below less negative loss fewer not half halves third thirds quarter quarters "
     "fourth fourths fifth fifths sixth sixths seventh eighth eighths ninth tenth tenths hundredth "
-    "hundredths thousandth thousandths if when where for with base".split()
+    "hundredths thousandth thousandths if when where for with base"
 )
+_NO_UNIT = frozenset(_CHANGES_THE_NUMBER.split())
 _NUMERIC = re.compile(r"(?:[\d\s+*/^!(){}.,-]|\\(?:frac|cdot|times|div)(?![A-Za-z]))*")
 _SCIENTIFIC = re.compile(r"(?<![\w.])([-+]?(?:\d+(?:\.\d*)?|\.\d+))[eE]([-+]?\d{1,4})(?![\w.])")
 _THOUSANDS = re.compile(r"([-+]?)(\d{1,3}(?:[, ]\d{3})+)(\.\d+)?")
@@ -42,8 +46,9 @@ _CURRENCY = re.compile(r"([-+]?)\s*([¤€£¥₹])\s*([-+]?)")
 _UNIT = re.compile(
     r"[A-Za-z][A-Za-z. ]*(?:\^\{?-?\d\}?)?(?: ?(?:/|per) ?[A-Za-z]+(?:\^\{?-?\d\}?)?)?"
 )
+_TRAILING = re.compile(r"(.*[\d)}\]]) ?([A-Za-z]{2}[A-Za-z. /]{0,30}(?:\^\{?\d\}?)?|°)", re.DOTALL)
 _ABOUT = re.compile(
-    r"^(?:\\approx|about|approximately|roughly|exactly|only)\s*(?=[\d.+¤€£-])", re.I
+    r"^(?:\\approx|about|approximately|roughly|exactly|only)\s*(?=[\d.+¤€£-])", re.IGNORECASE
 )
 _DECIMAL = re.compile(r"[-+]?\d*\.(\d+)")
 
@@ -110,6 +115,18 @@ def without_thousands(text: str) -> str:
         return text
     sign, whole, decimals = match.groups()
     return f"{sign}{re.sub('[, ]', '', whole)}{decimals or ''}"
+
+
+def without_unit(text: str) -> tuple[str, str]:
+    r"""An expression without the unit behind it, and the unit: `10\sqrt{3} cm`.
+
+    A single letter is left where it stands: it may be a symbol.
+    """
+    match = _TRAILING.fullmatch(text)
+    unit = _unit(match.group(2), touching=False) if match else None
+    if match is None or unit is None or unit[1] != 1:
+        return text, ""
+    return match.group(1), unit[0]
 
 
 def _unit(text: str, *, touching: bool) -> tuple[str, int] | None:

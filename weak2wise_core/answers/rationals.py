@@ -19,6 +19,7 @@ _TOKEN = re.compile(
 )
 _MIXED = re.compile(r"([-+]?)\s*(\d{1,18})\s+(\d{1,18})\s*/\s*(\d{1,18})")
 _SCIENTIFIC = re.compile(r"(\d|\.)[eE]([-+]?\d{1,4})(?![\w.])")
+_BRACKETS = {"(": ")", "{": "}"}
 _SAME_AS = {"\\cdot": "*", "\\times": "*", "\\div": "/"}
 
 
@@ -91,11 +92,11 @@ class _Reader:
         return self._tokens[self._at] if self._at < len(self._tokens) else ""
 
     def _take(self, *wanted: str) -> str:
-        token = self._peek()
-        if not token or (wanted and token not in wanted):
+        piece = self._peek()
+        if not piece or (wanted and piece not in wanted):
             raise _NotRationalError
         self._at += 1
-        return token
+        return piece
 
     def _sum(self) -> Fraction:
         self._nesting += 1
@@ -164,15 +165,13 @@ class _Reader:
         return sign * self._atom()
 
     def _atom(self) -> Fraction:
-        token = self._peek()
-        if token == "\\frac":
+        piece = self._peek()
+        if piece == "\\frac":
             self._take()
             return _bounded(self._group("{", "}") / self._group("{", "}"))
-        if token == "(":
-            return self._group("(", ")")
-        if token == "{":
-            return self._group("{", "}")
-        if not token or not (token[0].isdigit() or token[0] == "."):
+        if piece in _BRACKETS:
+            return self._group(piece, _BRACKETS[piece])
+        if not piece or not (piece[0].isdigit() or piece[0] == "."):
             raise _NotRationalError
         return Fraction(self._take())
 

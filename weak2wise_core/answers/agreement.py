@@ -4,8 +4,8 @@ import re
 from enum import StrEnum
 from fractions import Fraction
 
-from weak2wise_core.normalising import squeezed
-from weak2wise_core.quantities import Quantity, quantity
+from weak2wise_core.answers.normalising import squeezed
+from weak2wise_core.answers.quantities import Quantity, quantity
 
 _CHOICE = re.compile(r"\(?([A-J])(?:\)|(?=[.:])|$)[.:]?(?:\s+(\S.*))?")
 _BASE = re.compile(r"(\d+)(?:_\{?(\d+)\}?)?")

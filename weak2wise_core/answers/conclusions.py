@@ -15,6 +15,7 @@ MAX_TAIL = 6_000
 MAX_STATEMENT = 400
 MAX_BOX = 2_000
 MAX_BOXES = 16
+MAX_ANNOUNCEMENTS = 8
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s{0,5}\{")
 _BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
@@ -26,7 +27,7 @@ _BEHIND_BOX = re.compile(
     r"[\s$)\]\\]{0,6}(%|percent|thousand|million|billion|trillion|hundred)(?![A-Za-z])",
     re.IGNORECASE,
 )
-_MINUS_BEFORE = re.compile(r"[=$(\[]\s*[-−]$")
+_MINUS_BEFORE = re.compile(r"[=$(\[]\s*[-\u2212]$")
 _CALCULATOR = re.compile(r"<<[^<>\n]{0,200}>>")
 _ENDINGS = re.compile(
     r"<\|[^|<>\n]{1,30}\|>(?:\s{0,3}(?:user|assistant|system)\s*$)?|</s>"
@@ -42,7 +43,8 @@ _ANNOUNCED = re.compile(
     r"(?:answer|solution)s?[ \t*_]{0,6}:[ \t*_]{0,6}"
     r"|^[ \t]{0,8}(?:####|A:)"
     rf"|^{_BULLET}(?:the )?(?:final )?answer[ \t*_#]{{0,6}}$"
-    r"|\b(?:final |correct )?answer(?: [\w']{1,20}){0,6} (?:is\b|are\b|=)(?: therefore\b| thus\b)?[ \t]{0,3}:?",
+    r"|\b(?:final |correct )?answer(?: [\w']{1,20}){0,6} (?:is\b|are\b|=)"
+    r"(?: therefore\b| thus\b)?[ \t]{0,3}:?",
     re.IGNORECASE | re.MULTILINE,
 )
 _DOUBT = re.compile(
@@ -202,7 +204,7 @@ def _field(tail: str) -> Conclusion | None:
 
 
 def _announced(tail: str) -> Conclusion | None:
-    for match in reversed(list(_ANNOUNCED.finditer(tail))):
+    for match in reversed(deque(_ANNOUNCED.finditer(tail), maxlen=MAX_ANNOUNCEMENTS)):
         start, end = _first_statement(tail, match.end())
         statement = tail[start:end].strip()
         if _SPEAKS.search(statement) and not statement.lower().startswith("not "):

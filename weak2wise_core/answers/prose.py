@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from weak2wise_core.quantities import NUMBER_WORDS
-from weak2wise_core.rationals import rational
+from weak2wise_core.answers.quantities import NUMBER_WORDS
+from weak2wise_core.answers.rationals import rational
 
 _GROUPING = re.compile(r"(?<=\d)(?:,?\\[!,;:]|\{,\})\s?(?=\d{3}(?!\d))")
 _NUMBER = re.compile(
-    r"(?<![\w.^_/])(?P<minus>(?<![)\]}%*])[-−]\s?)?(?P<money>\\?[$€£]\s?)?"
+    r"(?<![\w.^_/])(?P<minus>(?<![)\]}%*])[-\u2212]\s?)?(?P<money>\\?[$€£]\s?)?"
     r"(?P<number>(?:\d{1,3}(?:,\d{3})+|\d{1,40})(?:\.\d{1,40})?(?:\s?/\s?\d{1,20}(?![\d/]))?"
     r"|\.\d{1,40}|\\[dt]?frac\{\d{1,20}\}\{\d{1,20}\})(?!\d|\.\d|,\d{3}|:\d)"
     r"(?P<percent>\s?\\?%|\spercent\b)?"
@@ -24,7 +24,7 @@ _WORD_BEHIND = re.compile(r"[\s$*\\)\]},!]{0,6}(?:text\{\s{0,3})?([A-Za-z]{2,40}
 _RESULT = re.compile(r"(?:=|\\approx|≈)[\s$*\\([{&£€,]{0,12}$")
 _OPERAND = re.compile(
     r"[\s$)\]}*]{0,4}(?:\\text\{[^{}]{0,40}\}\s?|\(?[A-Za-z]{1,20}\)?\s)?"
-    r"[\s$)\]}*]{0,4}(?:[-+*/×÷^=]|\\(?:times|div|cdot|frac)|x\s?\d)"
+    r"[\s$)\]}*]{0,4}(?:[-+*/\u00d7÷^=]|\\(?:times|div|cdot|frac)|x\s?\d)"
 )
 _DENIED = re.compile(r"(?:\bnot|n't|\bnever|\bcannot be)(?: [a-z]{1,7})?\s$")
 _BOUND = re.compile(r"\b(?:than|if)\s\\?\$?$")
@@ -142,7 +142,7 @@ def _results(text: str) -> list[Fraction]:
 
 
 def _numbers(text: str, *, with_unit: bool = False) -> list[_Number]:
-    """The numbers of a text; those inside of words, as in `7-day`, only where there are no others."""
+    """The numbers of a text; those in words such as `7-day` only where there are no others."""
     found: list[_Number] = []
     adjectives: list[_Number] = []
     for match in _NUMBER.finditer(text):

@@ -1,19 +1,21 @@
-r"""Where a text states an answer: `1,260`, `\$1260.00` and `1{,}260` all mention 1260; 12604 does not."""
+r"""Where an answer stands in a text: `1,260` and `\$1260.00` mention 1260, 12604 does not."""
 
 import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-from weak2wise_core.comparison import named
-from weak2wise_core.normalising import plain
-from weak2wise_core.quantities import Quantity, quantity
+from weak2wise_core.answers.comparison import named
+from weak2wise_core.answers.normalising import plain
+from weak2wise_core.answers.quantities import Quantity, quantity
 
 MAX_GOLD = 500
 MAX_DECIMALS = 8
 
 _GAP = r"(?:\s|\\[,;:! ]|\\(?:left|right|quad)(?![A-Za-z])|~|\$){0,6}+"
 _GROUPS = r"(?:,|\{,\}|,?\\[,!;: ]|[ \u00a0\u202f\u2009])?"
-_BEFORE = r"(?<![\w/^\\.\u2212-])(?<!\d,)(?<![\^_]\{)(?<!frac\{)(?<!sqrt\{)(?<!\}\{)"  # not part of a term
+_BEFORE = (  # no digit, sign or command that would make the number a part of something
+    r"(?<![\w/^\\.\u2212-])(?<!\d,)(?<!\d:)(?<![\^_]\{)(?<!frac\{)(?<!sqrt\{)(?<!\}\{)"
+)
 _UNITS = r"(?:[kcm]?m|k?g|ml|ft|in|lbs?|oz|mph|hrs?|h|min|s|[ap]m)(?:[²³]|\^\d)?(?!\w)"
 _AFTER = (
     rf"(?!\d|\.\d|,\d{{3}}|\{{,\}}\d|:\d|\s?/\s?\d|\s?\^(?!\{{?\\circ)|\s?\\(?:pi|sqrt|frac)"
@@ -22,10 +24,12 @@ _AFTER = (
 _TOKEN = re.compile(r"\\[A-Za-z]+|\\.|\d+(?:\.\d+)?|[^\W\d_]+|\S")
 _SPELLINGS = {
     "\\frac": r"\\[dtc]?frac", "\\le": r"(?:\\leq?(?:slant)?|≤|<=)", "\\cdot": r"(?:\\cdot|·|\*)?",
-    "\\ge": r"(?:\\geq?(?:slant)?|≥|>=)", "\\times": r"(?:\\times|×|\*)", "\\pm": r"(?:\\pm|±)",
+    "\\ge": r"(?:\\geq?(?:slant)?|≥|>=)", "\\times": r"(?:\\times|\u00d7|\*)",
+    "\\pm": r"(?:\\pm|±)",
     "\\ne": r"(?:\\neq?|≠|!=)", "\\infty": r"(?:\\infty|∞)", "\\pi": r"(?:\\pi|π)",
-    "\\sqrt": r"(?:\\sqrt|√)", "\\cup": r"(?:\\cup|∪)", "\\in": r"(?:\\in|∈)", "{": r"\{?",
-    "}": r"\}?", "\\{": r"\\?\{", "\\}": r"\\?\}", "-": r"[-−–]", "°": r"(?:\^\{?\\circ\}?|°|degrees)",
+    "\\sqrt": r"(?:\\sqrt|√)", "\\cup": r"(?:\\cup|\u222a)", "\\in": r"(?:\\in|∈)", "{": r"\{?",
+    "}": r"\}?", "\\{": r"\\?\{", "\\}": r"\\?\}", "-": r"[-\u2212\u2013]",
+    "°": r"(?:\^\{?\\circ\}?|°|degrees)",
     ",": r"(?:[,;]|(?:and|or)\b)", "¤": r"\\?\$", "%": r"(?:\\?%|percent)",
 }  # fmt: skip
 _LABEL = re.compile(
@@ -46,8 +50,8 @@ def find_mentions(text: str, gold: str) -> Iterator[tuple[int, int]]:
     r"""Where an answer stands in a text by itself, in the order of the text.
 
     A number stands by itself when it is no part of a longer number, of a fraction, power or product
-    (`5/3`, `x^5`, `5x`) and numbers no line or step. Thousands separators, trailing zeros behind the
-    point, fractions for decimals, and LaTeX's spacing and sizes make no difference.
+    (`5/3`, `x^5`, `5x`) and numbers no line or step. Thousands separators, zeros at the end of a
+    decimal, fractions for decimals, and LaTeX's spacing and sizes make no difference.
 
     Args:
         text: Any text; the time is linear in its length.
@@ -60,12 +64,22 @@ def find_mentions(text: str, gold: str) -> Iterator[tuple[int, int]]:
         >>> list(find_mentions("Step 18: $17 + 1 = 18.0$, not 180.", "18"))
         [(18, 22)]
     """
+    if len(gold) > MAX_GOLD:
+        yield from _literally(text, gold.strip())
+        return
     pattern = _pattern(gold)
     if pattern is None:
         return
     for match in pattern.finditer(text):
         if not _is_label(text, match):
             yield match.span()
+
+
+def _literally(text: str, gold: str) -> Iterator[tuple[int, int]]:
+    at = text.find(gold)
+    while at >= 0:
+        yield at, at + len(gold)
+        at = text.find(gold, at + len(gold))
 
 
 def _is_label(text: str, match: re.Match[str]) -> bool:
@@ -81,9 +95,9 @@ def _is_label(text: str, match: re.Match[str]) -> bool:
 
 @lru_cache(maxsize=512)
 def _pattern(gold: str) -> re.Pattern[str] | None:
-    value = named(plain(gold))[1] if len(gold) <= MAX_GOLD else ""
+    value = named(plain(gold))[1]
     if not value:
-        return re.compile(re.escape(gold.strip())) if gold.strip() else None
+        return None
     if re.fullmatch(r"\(?[A-J]\)?", value):
         return _choice(value.strip("()"))
     number = quantity(value)
@@ -102,7 +116,7 @@ def _choice(letter: str) -> re.Pattern[str]:
 
 def _spellings(number: Quantity) -> Iterator[str]:
     value = number.value * number.scale
-    sign = r"[-−]\s?(?:\\?\$\s?)?" if value < 0 else ""
+    sign = r"[-\u2212]\s?(?:\\?\$\s?)?" if value < 0 else ""
     above, below = abs(value.numerator), value.denominator
     if number.scale != 1:
         yield (

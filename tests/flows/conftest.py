@@ -1,0 +1,63 @@
+"""What flow tests share: one task engine for the session, and a way to run a build."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from weak2wise_core.config import Recipe, parse_recipe
+
+Build = Callable[..., Awaitable[Any]]
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[None]:
+    """A task engine with a database of its own; takes a dozen seconds to start."""
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+@pytest.fixture
+def build(engine: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
+    """Runs the flow with its data below `tmp_path` / data and returns the final state."""
+
+    async def run(recipe: Recipe, *, progress: Any = None, data: Path | None = None) -> Any:
+        from flows.build import PROGRESS, weak2wise
+
+        monkeypatch.setenv("WEAK2WISE_DATA", str(data or tmp_path / "data"))
+        token = PROGRESS.set(progress)
+        try:
+            return await weak2wise(recipe, return_state=True)
+        finally:
+            PROGRESS.reset(token)
+
+    return run
+
+
+@pytest.fixture
+def testbed_recipe(repository: Path) -> Callable[..., Recipe]:
+    """The testbed's recipe with changes."""
+
+    def make(**changes: Any) -> Recipe:
+        content: dict[str, Any] = {
+            "dataset": "testbed",
+            "questions": {"path": str(repository / "testbed" / "questions.jsonl"), "limit": 12},
+            "models": {
+                "weak": {"backend": "testbed", "model": "weak", "temperature": 0, "max_tokens": 24},
+                "strong": [
+                    {"name": name, "backend": "testbed", "model": name}
+                    for name in ("teacher-a", "teacher-b")
+                ],
+            },
+            "generate": {"samples_per_model": 2},
+            "judging": {"method": "rule"},
+            "truncation": {"method": "rule", "over_tokens": 0},
+            "sft": {"max_tokens": 1024},
+            "execution": {"questions_per_task": 4},
+        }
+        return parse_recipe(content | changes)
+
+    return make
