@@ -16,7 +16,8 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import sympy  # type: ignore[import-untyped]
-from math_verify import parse, verify
+from latex2sympy2_extended import NormalizationConfig  # type: ignore[import-untyped]
+from math_verify import LatexExtractionConfig, parse, verify
 from sympy.core.function import AppliedUndef  # type: ignore[import-untyped]
 
 MEMORY_LIMIT = 4 << 30
@@ -25,6 +26,20 @@ FAR = 1e-9
 FAR_FROM_DECIMAL = 2e-2
 DIGITS = 30
 TINY = 1e-20
+
+# Math-Verify's own default drops units, so that 5 m would be 5 cm.
+_EXTRACTION = (
+    LatexExtractionConfig(
+        normalization_config=NormalizationConfig(
+            basic_latex=True,
+            units=False,
+            malformed_operators=True,
+            nits=True,
+            boxed="all",
+            equations=False,
+        )
+    ),
+)
 
 _FAILURES = (
     ArithmeticError,
@@ -54,7 +69,7 @@ def decide(gold: str, answer: str) -> bool | None:
     understood".
     """
     ours, theirs = _parsed(gold), _parsed(answer)
-    if ours is None or theirs is None or _is_equation(ours) != _is_equation(theirs):
+    if ours is None or theirs is None or not _comparable(ours, theirs):
         return None
     if _equal(ours, theirs):
         return None if _differ(ours, theirs, exactly=True) else True
@@ -63,12 +78,17 @@ def decide(gold: str, answer: str) -> bool | None:
     return False if _differ(ours, theirs, exactly=False) else None
 
 
-def _is_equation(parsed: Any) -> bool:
-    """It relates quantities, as `2x = 5`, and states none: Math-Verify would take it for 5."""
-    parts = (
-        parsed.args if isinstance(parsed, sympy.FiniteSet | sympy.Tuple | sympy.And) else [parsed]
-    )
-    return any(isinstance(part, sympy.Eq) and not _is_assignment(part) for part in parts)
+def _comparable(ours: Any, theirs: Any) -> bool:
+    """Not an equation such as `2x = 5` with a value: Math-Verify would take it for 5."""
+    return {_says(ours), _says(theirs)} != {"equation", "value"}
+
+
+def _says(parsed: Any) -> str:
+    grouped = isinstance(parsed, sympy.FiniteSet | sympy.Tuple | sympy.And)
+    equations = [one for one in (parsed.args if grouped else [parsed]) if isinstance(one, sympy.Eq)]
+    if not equations:
+        return "value"
+    return "assignment" if all(map(_is_assignment, equations)) else "equation"
 
 
 def _is_assignment(parsed: Any) -> bool:
@@ -80,8 +100,12 @@ def _has_bare_log(text: str) -> bool:
 
 
 def _parsed(text: str) -> Any:
-    found = parse(f"\\boxed{{{text}}}", parsing_timeout=None)
-    return next((one for one in found if isinstance(one, sympy.Basic | sympy.MatrixBase)), None)
+    found = parse(f"\\boxed{{{text}}}", extraction_config=_EXTRACTION, parsing_timeout=None)
+    parsed = next((one for one in found if isinstance(one, sympy.Basic | sympy.MatrixBase)), None)
+    if not isinstance(parsed, sympy.Expr | sympy.MatrixBase):
+        return parsed
+    # The parser makes `i` real in "2i" and complex in "2(1 + i)": two symbols of one name.
+    return parsed.xreplace({one: sympy.Symbol(one.name, real=True) for one in parsed.free_symbols})
 
 
 def _equal(ours: Any, theirs: Any) -> bool:

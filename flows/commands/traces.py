@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from weak2wise_core.equivalence import AnswerChecker
+from weak2wise_core.equivalence import AnswerChecker, MathVerifyPool
 from weak2wise_core.errors import InputFileError, TruncationError
 from weak2wise_core.importing import Imported, import_rows
 from weak2wise_core.masking import mask_trace
@@ -43,7 +43,10 @@ def verify(file: Rows, *, output: Output = None, workers: int = 2) -> None:
 
     Example: `weak2wise verify attempts.jsonl > verdicts.jsonl`
     """
-    with AnswerChecker(processes=workers) as checker, ThreadPoolExecutor(workers) as threads:
+    with (
+        AnswerChecker(pool=MathVerifyPool(processes=workers)) as checker,
+        ThreadPoolExecutor(workers) as threads,
+    ):
 
         def judged(row: Mapping[str, Any]) -> dict[str, Any]:
             gold, attempt = answer_text(row.get("gold")), row.get("attempt")

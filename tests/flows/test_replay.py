@@ -19,8 +19,8 @@ pytestmark = pytest.mark.slow
 def recipe_for(server: LoopbackServer, rows: Path, tokenizer: Path) -> Recipe:
     """Six roles on one server."""
 
-    def model(name: str, **settings: Any) -> dict[str, Any]:
-        return {"backend": "openai", "model": name, "base_urls": [server.base_url], **settings}
+    def entry(model: str, **settings: Any) -> dict[str, Any]:
+        return {"backend": "openai", "model": model, "base_urls": [server.base_url], **settings}
 
     prices = {"usd_per_mtok": {"input": 1.0, "output": 2.0}}
     return parse_recipe(
@@ -28,13 +28,13 @@ def recipe_for(server: LoopbackServer, rows: Path, tokenizer: Path) -> Recipe:
             "dataset": "replay",
             "questions": {"path": str(rows)},
             "models": {
-                "weak": model("weak", tokenizer=str(tokenizer)),
+                "weak": entry("weak", tokenizer=str(tokenizer)),
                 "strong": [
-                    model(f"strong-{number}", name=f"s{number}", stream=number == 1, **prices)
+                    entry(f"strong-{number}", name=f"s{number}", stream=number == 1, **prices)
                     for number in range(4)
                 ],
-                "judge": model("judge"),
-                "truncator": model("truncator"),
+                "judge": entry("judge"),
+                "truncator": entry("truncator"),
             },
             "generate": {"samples_per_model": 1},
             "judging": {"method": "llm", "votes": 3},
@@ -66,7 +66,7 @@ async def test_a_dataset_is_built_from_real_traces(
     assert counts["rows"] == 60
     assert counts["train"] >= 30
     assert counts["solved"] + counts["dropped"] + counts["train"] == 60
-    assert sum(row["calls"] for row in published.manifest["cost"]) == first.calls
+    assert sum(row["calls"] for row in published.manifest["cost"]) == first.calls + first.stored
     assert published.manifest["golden"]["by_truncation"]["endpoint"] >= 20
 
 

@@ -23,6 +23,7 @@ _COMMAND = re.compile(r"\\[A-Za-z]+")
 _NAMED_NEXT = re.compile(r"[A-Za-z](?:_\{?\w{1,3}\}?)?(?:\(\w\))?\s*=")
 _NO_JOINT = re.compile(r"[-+*/<>^=]|[.!?]\s")
 _JOINING = frozenset({"and", "or", "for", "part", "as", "well"})
+_LISTED = re.compile(r"[^.!?\n]{0,40}\band\b[^.!?\n]{0,20}")
 _BEHIND_BOX = re.compile(
     r"[\s$)\]\\]{0,6}(%|percent|thousand|million|billion|trillion|hundred)(?![A-Za-z])",
     re.IGNORECASE,
@@ -133,8 +134,10 @@ def _boxed(text: str) -> Conclusion | None:
     spans = _boxes(text)
     whole = [span for span in spans if span[2] >= 0]
     if not whole:
-        return None
-    parts = tuple(dict.fromkeys(text[start:end].strip() for _, start, end in _joined(text, whole)))
+        return Conclusion(form=Form.BOXED, statement="", doubtful=True) if spans else None
+    joined = _joined(text, whole)
+    parts = tuple(dict.fromkeys(text[start:end].strip() for _, start, end in joined))
+    unread = whole[-len(joined) - 1] if len(whole) > len(joined) else None
     start, _, end = whole[-1]
     statement = ", ".join(parts)
     behind = _BEHIND_BOX.match(text, end + 1)
@@ -147,7 +150,9 @@ def _boxed(text: str) -> Conclusion | None:
         form=Form.BOXED,
         statement=statement,
         parts=parts if len(parts) > 1 else (),
-        doubtful=whole[-1] is not spans[-1] or _taken_back(after[:MAX_TAIL]),
+        doubtful=whole[-1] is not spans[-1]
+        or _taken_back(after[:MAX_TAIL])
+        or (unread is not None and _LISTED.fullmatch(text, unread[2], joined[0][0]) is not None),
         later=_announced(_tail(after)) or _afterwards(after, concluding=True),
     )
 

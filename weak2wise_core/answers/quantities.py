@@ -34,9 +34,9 @@ _SHORT = "m g s h l L J N W V A K C F ft in cm mm km kg mg ml mL lb oz am pm"
 _SHORT_UNITS = frozenset(_SHORT.split())
 _CHANGES_THE_NUMBER = (
     "and or to pi sqrt root e i sin cos tan log ln exp plus minus over factorial choose mod "
-    "squared cubed infinity below less negative loss fewer not half halves third thirds quarter quarters "
-    "fourth fourths fifth fifths sixth sixths seventh eighth eighths ninth tenth tenths hundredth "
-    "hundredths thousandth thousandths if when where for with base"
+    "squared cubed infinity below less negative loss fewer not half halves third thirds quarter "
+    "quarters fourth fourths fifth fifths sixth sixths seventh eighth eighths ninth tenth tenths "
+    "hundredth hundredths thousandth thousandths if when where for with base"
 )
 _NO_UNIT = frozenset(_CHANGES_THE_NUMBER.split())
 _NUMERIC = re.compile(r"(?:[\d\s+*/^!(){}.,-]|\\(?:frac|cdot|times|div)(?![A-Za-z]))*")
@@ -126,6 +126,8 @@ def without_unit(text: str) -> tuple[str, str]:
     unit = _unit(match.group(2), touching=False) if match else None
     if match is None or unit is None or unit[1] != 1:
         return text, ""
+    if unit[0] == "°" and re.search("[A-Za-z]", match.group(1)):
+        return text, ""  # the sine of 45 degrees, not the sine of 45 in degrees
     return match.group(1), unit[0]
 
 

@@ -17,12 +17,13 @@ MAX_GOLD = 20_000
 _EXPLICIT = re.compile(r"\\(?:boxed|fbox)\s{0,5}\{|^####|\banswer\b", re.IGNORECASE | re.MULTILINE)
 _OPEN_BOX = re.compile(r"\\boxed\s{0,5}\{((?:[^{}\\]|\\.|\{[^{}]{0,200}\}){1,500})$", re.DOTALL)
 _LETTER = re.compile(r"\(?[A-J]\)?")
-_WORDS = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
+_WORDS = re.compile(r"(?<![\\\w])[^\W\d_]{3,}")
 _COMMANDS = re.compile(r"\\(?:begin|end)\{[a-z*]{1,12}\}|\\[A-Za-z]+")
 _NAMES = (
     "and sin cos tan cot sec csc log exp arcsin arccos arctan sinh cosh tanh min max gcd lcm mod"
 )
 _FUNCTIONS = frozenset(_NAMES.split())
+_DEGREES = re.compile(r"(\d+(?:\.\d+)?)°")
 _SIGNS = re.compile(r"[-+*^!]|\\(?:cdot|times|div)")
 _SYMBOLS = re.compile(
     r"\\(?!frac|times|div|cdot|approx|%|\$)[A-Za-z]+|(?<![A-Za-z])[a-zA-Z](?![A-Za-z])"
@@ -110,7 +111,7 @@ def _gold_answer(gold: str) -> str:
     if _EXPLICIT.search(gold) is None:
         return gold
     conclusion = conclude(gold)
-    if conclusion is not None and conclusion.exact:
+    if conclusion is not None and conclusion.exact and conclusion.statement:
         return conclusion.statement
     cut = _OPEN_BOX.search(gold)
     return cut.group(1) if cut else (final_answer(gold, lenient=False) or gold)
@@ -139,8 +140,8 @@ def _on_value(gold: str, answer: str, *, parts: tuple[str, ...] = ()) -> Ruling:
     if agreement is not UNDECIDED or (is_literal(gold) and is_literal(answer)):
         return Ruling(agreement=agreement)
     (ours, our_unit), (theirs, their_unit) = (without_unit(plain(text)) for text in (gold, answer))
-    if our_unit != their_unit and our_unit and their_unit:
-        return Ruling(agreement=UNDECIDED)
+    if our_unit != their_unit and ((our_unit and their_unit) or "\\pi" in ours + theirs):
+        return Ruling(agreement=UNDECIDED)  # metres against feet, degrees against radians
     if our_unit != their_unit and compare(ours, theirs) is AGREE:
         return Ruling(agreement=AGREE)
     formulas = (_formula(ours), _formula(theirs))
@@ -152,7 +153,8 @@ def _formula(text: str) -> str:
     words = _WORDS.findall(_COMMANDS.sub(" ", text))
     if not {word.lower() for word in words} <= _FUNCTIONS:
         return ""
-    return text.replace("°", r"^{\circ}").replace("¤", "")
+    text = _DEGREES.sub(r"(\\frac{\1\\pi}{180})", text).replace("¤", "")
+    return "" if "°" in text else text
 
 
 def _on_pick(gold: str, pick: Pick | None) -> Ruling:

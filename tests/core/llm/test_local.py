@@ -88,14 +88,18 @@ async def ask_fresh(folder: Path, requests: Sequence[Request], **settings: Any) 
         await model.aclose()
 
 
+@pytest.mark.parametrize("penalty", [1.0, 1.3])
 async def test_a_greedy_reply_is_that_of_the_transformers_library(
-    model: TransformersModel, tokens: Tokens
+    copy: Path, tokens: Tokens, penalty: float
 ) -> None:
-    """Text, length and finish reason equal plain `generate` on the one prompt."""
+    """Text, length and finish reason equal plain `generate` on the one prompt without padding."""
     from transformers import AutoModelForCausalLM
 
-    plain: Any = AutoModelForCausalLM.from_pretrained(model._spec.model, dtype=torch.float32)
-    replies = await ask_all(model, [(question(n), GREEDY, 0) for n in range(8)])
+    own = json.loads((copy / "generation_config.json").read_text())
+    own["repetition_penalty"] = penalty
+    (copy / "generation_config.json").write_text(json.dumps(own))
+    plain: Any = AutoModelForCausalLM.from_pretrained(copy, dtype=torch.float32)
+    replies = await ask_fresh(copy, [(question(n), GREEDY, 0) for n in range(8)])
     for number, reply in enumerate(replies):
         ids = tokens.encode_chat(question(number))
         output = plain.generate(
@@ -215,6 +219,8 @@ async def test_a_batch_that_exceeds_the_memory_is_answered_in_smaller_ones(folde
 async def test_a_cancelled_call_disturbs_no_other(folder: Path) -> None:
     """Cancelling one call, while loading or later, leaves the replies of the others."""
     model = TransformersModel(spec(folder, batch_size=4))
+    go_on = threading.Event()
+    model._executor.submit(go_on.wait)  # loading waits behind this, so that it can be cancelled
     requests = [(question(number), WARM, 0) for number in range(10)]
     tasks = [
         asyncio.create_task(model.chat(messages, sampling=sampling, draw=draw))
@@ -222,6 +228,8 @@ async def test_a_cancelled_call_disturbs_no_other(folder: Path) -> None:
     ]
     await asyncio.sleep(0)
     tasks[0].cancel()
+    await asyncio.sleep(0)
+    go_on.set()
     await tasks[1]
     tasks[9].cancel()
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
