@@ -40,8 +40,8 @@ _FIELD = re.compile(
 )
 _BULLET = r"[ \t>*#_-]{0,8}"
 _ANNOUNCED = re.compile(
-    rf"^{_BULLET}(?:(?:so|thus|therefore|hence),? )?(?:the )?(?:(?:final|correct) )?"
-    r"(?:answer|solution)s?[ \t*_]{0,6}:[ \t*_]{0,6}"
+    rf"(?:^{_BULLET}|(?<=[.!?]\s))(?:(?:so|thus|therefore|hence),? )?(?:the )?"
+    r"(?:(?:final|correct) )?(?:answer|solution)s?[ \t*_]{0,6}[:\uff1a][ \t*_]{0,6}"
     r"|^[ \t]{0,8}(?:####|A:)"
     rf"|^{_BULLET}(?:the )?(?:final )?answer[ \t*_#]{{0,6}}$"
     r"|\b(?:final |correct )?answer(?: [\w']{1,20}){0,6} (?:is\b|are\b|=)"

@@ -69,7 +69,7 @@ def _meant(conclusion: Conclusion) -> str | None:
     statement = conclusion.statement
     formula = last_formula(statement)
     if _is_bare(statement) or (formula is not None and _is_expression(formula)):
-        return formula or statement
+        return formula or statement.strip(" .")
     pick = pick_number(statement, before=conclusion.before)
     return pick.value if pick else pick_choice(statement) or formula
 

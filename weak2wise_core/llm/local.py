@@ -70,6 +70,11 @@ class TransformersModel:
             "tokenizer": None if tokenizer is None else model_name(tokenizer),
         }
 
+    @functools.cached_property
+    def _name(self) -> str:
+        """The model id in replies; a folder's digest stands in it, so it is made only once."""
+        return model_name(self._spec.model)
+
     def stats(self) -> LocalStats:
         """Requests, batches, tokens and busy seconds so far."""
         return self._queue.stats
@@ -110,7 +115,7 @@ class TransformersModel:
             reasoning=reasoning,
             finish_reason=answer.finish_reason,
             usage=Usage(prompt_tokens=len(prompt.ids), completion_tokens=answer.completion_tokens),
-            model=model_name(self._spec.model),
+            model=self._name,
         )
 
     async def aclose(self) -> None:

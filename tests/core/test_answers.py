@@ -1,0 +1,521 @@
+import json
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from weak2wise_core.answers import (
+    Agreement,
+    compare,
+    final_answer,
+    find_mentions,
+    mentions,
+    rule,
+    strip_thinking,
+)
+from weak2wise_core.answers.enumerations import enumeration
+from weak2wise_core.answers.normalising import plain
+from weak2wise_core.answers.prose import pick_number
+from weak2wise_core.answers.quantities import quantity, without_unit
+from weak2wise_core.answers.rationals import rational
+
+AGREE, DISAGREE, UNDECIDED = Agreement.AGREE, Agreement.DISAGREE, Agreement.UNDECIDED
+SECONDS = 1.5
+"""A generous bound for one hostile text on a busy machine; the usual cost is milliseconds."""
+
+numbers = st.integers(-(10**9), 10**9)
+PIECES = [
+    *"0123456789.,;:!?-+*/=^_(){}[]$%#<>|&~ \n\\'\"aAxe",
+    "\\boxed{", "\\frac{", "\\text{", "\\(", "\\]", "<think>", "</think>", "answer is ", "Answer:",
+    "####", "A:", "**", "and ", "or ", "\\pm ", "\\le ", "½", "−", "π", "\ud83d", "\u2028",
+]  # fmt: skip
+hostile = st.lists(st.sampled_from(PIECES), max_size=60).map("".join)
+
+
+# --- two answers ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer"),
+    [
+        ("0.25", r"\frac{1}{4}"),
+        (r"\tfrac34", "3/4"),
+        ("-7/3", r"-2\frac{1}{3}"),
+        ("3.5", "3 1/2"),
+        ("4,567,890", "4567890"),
+        ("4567890", r"4{,}567{,}890"),
+        ("12000", r"12\,000"),
+        ("12000", "12 000"),
+        ("12,345", r"$12,\!345$"),
+        ("6e4", r"6\times 10^4"),
+        ("0.00042", "4.2e-4"),
+        ("007", "7"),
+        ("-0.0", "0"),
+        ("81", "9^2"),
+        ("720", "6!"),
+        ("30\\%", "0.3"),
+        ("30%", "30"),
+        ("30%", "30 percent"),
+        ("\\$8.50", "8.5"),
+        ("8.5", "$8.50"),
+        (r"12\text{ kg}", "12"),
+        (r"12\text{ kg}", "12 kilograms"),
+        (r"7\text{ cm}^2", "7 square centimeters"),
+        ("60", r"60^\circ"),
+        ("2", "2 dozen"),
+        ("24", "2 dozen"),
+        ("3000000", "3 million"),
+        ("11", "eleven"),
+        ("2,75", "2.75"),
+        ("0.142857142857143", "1/7"),
+    ],
+)
+def test_one_number_agrees_with_itself_in_every_notation(gold: str, answer: str) -> None:
+    """How a number is written, and a unit that one side leaves out, make no difference."""
+    assert compare(gold, answer) is AGREE
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer"),
+    [
+        ("C", r"\text{(C)}"),
+        ("C", "C. 19"),
+        ("(C)", "C"),
+        ("x = 9", "9"),
+        ("9", r"f(2) = 9"),
+        (r"\frac{PQ}{RS} = \frac{2}{5}", "2/5"),
+        ("w = 4 + 5 = 9", "9"),
+        ("9", r"x \approx 9"),
+        ("(p, q) = (4, 9)", "(4,9)"),
+        (r"\{4, 6\}", r"\{6, 4\}"),
+        ("x = 4 \\text{ or } x = 6", "6, 4"),
+        ("(1,5),(2,6)", "(2, 6), (1, 5)"),
+        ("x = 4, y = 6", "y = 6, x = 4"),
+        (r"5 \pm 2", "3, 7"),
+        ("[2, 8)", r"\left[2,\ 8\right)"),
+        (r"x \in (2, 8]", "(2,8]"),
+        (r"(-\infty, 1) \cup (2, 3)", r"(2,3) \cup (-\infty,1)"),
+        ("3:5", r"\frac{3}{5}"),
+        ("7:05", "07:05"),
+        ("354_6", "354_{6}"),
+        ("Lisbon", r"\text{Lisbon}"),
+        ("The Danube", "danube"),
+        (r"$\left(2x-1\right)\left(x+3\right)$", "(2x-1)(x+3)"),
+    ],
+)
+def test_answers_that_say_the_same_agree(gold: str, answer: str) -> None:
+    """Choices, assignments, lists, intervals and words agree whatever their dress."""
+    assert compare(gold, answer) is AGREE
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer"),
+    [
+        ("17", "18"),
+        ("17", "-17"),
+        ("1.5", "15"),
+        ("2/3", "3/2"),
+        ("C", "D"),
+        ("[2, 8)", "[2, 8]"),
+        ("(2, 8)", "(8, 2)"),
+        (r"\pm 12", "12"),
+        ("12", "12, 13"),
+        ("(1,5),(2,6)", "(1,5),(2,7)"),
+        ("(1,5,2)", "(1,5)"),
+        ("7:05", "8:05"),
+        ("7:05 am", "7:05 pm"),
+        ("even", "odd"),
+        ("Yes", "no"),
+        ("3x + y = 4", "4"),
+        ("x = 4", "x = 5"),
+        ("16386.20", "16386.16"),
+    ],
+)
+def test_answers_that_differ_for_certain_disagree(gold: str, answer: str) -> None:
+    """Another number, choice, bracket, order of a point, or number of parts is another answer."""
+    assert compare(gold, answer) is DISAGREE
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer"),
+    [
+        ("8 m", "8 cm"),
+        ("8 dollars", "8 euros"),
+        ("8 am", "8 pm"),
+        ("3.14", "22/7"),
+        ("2/3", "0.667"),
+        ("2/3", "0.6666667"),
+        ("0.4", "40"),
+        ("0.4", "0.4%"),
+        ("6", "6 million"),
+        ("7, 3, -1", "3, 7, -1"),
+        ("7 and 3", "3 and 7"),
+        ("(3, 7)", "[3, 7]"),
+        (r"\{3, 7\}", "(3, 7)"),
+        ("x = 5", "y = 5"),
+        ("f(1) = 5", "f(2) = 5"),
+        ("1011_2", "11"),
+        ("1011_2", "1011_3"),
+        ("5x", "5"),
+        ("2 thirds", "2"),
+        ("3 below zero", "3"),
+        ("Vienna", "Austria"),
+        ("A. Turing", "A. Church"),
+        ("x", "X"),
+        (r"\sqrt{8}", r"2\sqrt{2}"),
+        ("", "5"),
+        ("5", ""),
+    ],
+)
+def test_what_rules_cannot_know_is_undecided(gold: str, answer: str) -> None:
+    """Units, rounding, rankings, other spellings and algebra are left to others, never guessed."""
+    assert compare(gold, answer) is UNDECIDED
+
+
+@given(numbers, numbers)
+def test_whole_numbers_agree_if_and_only_if_they_are_equal(one: int, other: int) -> None:
+    """No pair of whole numbers is undecided, and thousands separators change nothing."""
+    assert compare(str(one), f"{other:,}") is (AGREE if one == other else DISAGREE)
+    assert compare(str(one), f"{one:,}.00") is AGREE
+
+
+@given(numbers, st.integers(1, 10**6), st.integers(1, 9))
+def test_a_fraction_agrees_with_its_expansion(above: int, below: int, factor: int) -> None:
+    """A fraction that is not in lowest terms is the same answer, in LaTeX and in line."""
+    latex = rf"\frac{{{above * factor}}}{{{below * factor}}}"
+    assert compare(f"{above}/{below}", latex) is AGREE
+    assert rational(latex) == Fraction(above, below)
+
+
+@settings(deadline=None)
+@given(hostile, hostile)
+def test_comparison_is_reflexive_and_never_fails(one: str, other: str) -> None:
+    """Any two texts have an outcome, and a text that says anything agrees with itself."""
+    assert compare(one, other) in Agreement
+    assert compare(one, one) is (AGREE if plain(one) else UNDECIDED)
+
+
+# --- what an attempt ends with -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "visible"),
+    [
+        ("<think>14?</think>The answer is 15.", "The answer is 15."),
+        ("14?</think>15", "15"),
+        ("<think>a</think>b</think>c", "c"),
+        ("no tags", "no tags"),
+        ("<think>perhaps 14", None),
+        ("<think>a</think>15 <think>or", None),
+    ],
+)
+def test_an_unfinished_thought_is_no_answer(text: str, visible: str | None) -> None:
+    """Only what follows the last closing tag is visible; a thought without an end hides all."""
+    assert strip_thinking(text) == visible
+    assert visible is not None or final_answer(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (r"First \boxed{3}, but no: \boxed{\frac{4}{5}}.", r"\frac{4}{5}"),
+        (r"\fbox{6}", "6"),
+        (r"The roots are \boxed{2}, \boxed{3} and \boxed{7}.", "2, 3, 7"),
+        (r"\boxed{\boxed{6}}", r"\boxed{6}"),
+        (r"$x = -\boxed{6}$", "-(6)"),
+        (r"about \boxed{6} million people", "6 million"),
+        ('{"reasoning": "6 * 7", "answer": "42"}', "42"),
+        ('```json\n{"reasoning": "6 * 7 = 42", "answer": 42}\n```', "42"),
+        ("6 * 7 = <<6*7=42>>42 in all\n#### 42", "42"),
+        ("He buys 6 bags of 7.\nA: 42", "42"),
+        ("## Final Answer\n\n42", "42"),
+        ("**Final Answer:** $42", "$42"),
+        ("**Answer:** Ada pays **\\$42.00** for 6 bags.", "42.00"),
+        ("So the answer is 42. I hope it is correct.", "42"),
+        ("Therefore the final answer is $\\frac{x}{2}$.", r"\frac{x}{2}"),
+        ("The correct answer is (D).", "(D)"),
+        ("I take option (D), since it is the shortest.", "D"),
+        ("Ada has 50 - 8 = 42 coins left after 3 days.", "42"),
+        ("6 bags of 7 make 6 * 7 = 42.\nIn 2 weeks, Ada sells 42 apples.", "42"),
+        ("On 7 days she works 6 hours.\nShe works 42 hours.\n", "42"),
+        (r"Hence \( 2x + 1 \) is what remains.", "2x + 1"),
+        ("42", "42"),
+        ("Lisbon", "Lisbon"),
+        ("", None),
+        ("...", None),
+    ],
+)
+def test_the_final_answer_is_found(text: str, answer: str | None) -> None:
+    """Boxes come first, then fields, announcements and the last sentence that holds a value."""
+    assert final_answer(text) == answer
+
+
+def test_a_strict_reading_wants_an_announcement() -> None:
+    """A closing sentence is read as an answer only where that is asked for."""
+    assert final_answer("Ada has 42 coins.", lenient=False) is None
+    assert final_answer("Ada has 42 coins. Answer: 42", lenient=False) == "42"
+
+
+@settings(deadline=None)
+@given(st.text(st.characters(exclude_characters="{}\\<>")), hostile)
+def test_the_last_box_is_read_whatever_stands_before(content: str, before: str) -> None:
+    """Any text in a last, balanced box is the final answer."""
+    visible = strip_thinking(before + "</think>")
+    assert visible is not None
+    assert final_answer(f"{before}</think>So: \\boxed{{{content}}}") == (content.strip() or None)
+
+
+# --- a whole attempt -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("gold", "attempt"),
+    [
+        ("42", r"6 \cdot 7 = 42, so \boxed{42}."),
+        (r"Thus 6 times 7 is \boxed{42} coins.", "42"),
+        ("She has 6 * 7 = 42 coins.\n#### 42", r"\boxed{42}"),
+        ("42", "6 * 7 = 42\n\nSo in 7 days Ada earns $42."),
+        ("42", "The answer is not 24. The answer is 42."),
+        ("42", "The total is forty-two, that is 42."),
+        ("12 and 13", r"It lies between \boxed{12 $ and $13 }."),
+        ("A", "Answer: A) The first one"),
+        ("10200", r"It earns \boxed{200} first. Final Answer: The final answer is $10,200$."),
+    ],
+)
+def test_a_right_attempt_agrees(gold: str, attempt: str) -> None:
+    """The gold may be a bare answer or a solution, the attempt a box, a sentence or a line."""
+    assert rule(gold, attempt).agreement is AGREE
+
+
+@pytest.mark.parametrize(
+    ("gold", "attempt"),
+    [
+        ("42", "<think>It must be 42"),
+        ("42", "<think>42</think>"),
+        ("42", ""),
+        ("42", "6 * 7 = 42\n\nSo Ada pays $48."),
+        ("42", r"\boxed{42}, wait, \boxed{48}"),
+        ("9", "She pays 9 + 33 = 42 dollars."),
+        ("42", "Yes. The answer is 41. Say that 41 is right. Yes"),
+        ("[0, 4)", "Final Answer: The final answer is $(0, 4)$. I hope it is correct."),
+    ],
+)
+def test_a_wrong_or_missing_answer_disagrees(gold: str, attempt: str) -> None:
+    """What is only thought, computed on the way, or boxed and replaced is no answer."""
+    assert rule(gold, attempt).agreement is DISAGREE
+
+
+@pytest.mark.parametrize(
+    ("gold", "attempt"),
+    [
+        ("15", "15 + 5 = 20\nTherefore there are 15 sheep and 5 geese."),
+        ("5", "10 + 5 = 15 and 20 - 15 = 5.\nTherefore there are 15 sheep and 5 geese."),
+        ("450", "300 + 150 = 450\nShe earns $450 for goods worth $2500."),
+        ("42", r"\boxed{42}. Actually, I made a mistake."),
+        ("42", "The answer is 42.\n\nSo in total she pays 48 dollars."),
+        ("42", r"\boxed{42} The final answer is 48."),
+        ("42", r"She has \boxed{4} cows and \boxed{42} hens."),
+        ("2", r"\boxed{1} and \boxed{2}"),
+        ("5", "The answer is less than 5."),
+        ("5", "Either 5 or 6 hours."),
+        ("42", r"So it is \boxed{42"),
+        ("Danube", "It is the river Danube, or perhaps the Rhine."),
+    ],
+)
+def test_several_or_doubtful_answers_are_undecided(gold: str, attempt: str) -> None:
+    """Where a reader could point at two answers, rules point at none."""
+    assert rule(gold, attempt).agreement is UNDECIDED
+
+
+def test_algebra_is_offered_formulas_only() -> None:
+    """Words never reach algebra, which would multiply their letters; nor do plain numbers."""
+    assert rule("x+x", r"\boxed{2x}").algebra == ("x+x", "2x")
+    assert rule("dog", r"\boxed{god}").algebra is None
+    assert rule("7, 3", r"\boxed{3, 7}").algebra is None
+    assert rule(r"\sqrt{2}\text{ cm}", r"\boxed{\sqrt{2}\text{ mm}}").algebra is None
+
+
+@settings(deadline=None)
+@given(hostile, hostile)
+def test_no_text_breaks_a_ruling(gold: str, attempt: str) -> None:
+    """Attempts are untrusted: every text has a ruling and never raises."""
+    assert rule(gold, attempt).agreement in Agreement
+    final_answer(attempt)
+
+
+@settings(deadline=None)
+@given(numbers, numbers, st.sampled_from(["\\boxed{%d}", "A: %d", "The answer is %d.", "#### %d"]))
+def test_a_stated_number_is_right_if_and_only_if_it_is_the_gold(
+    gold: int, other: int, form: str
+) -> None:
+    """Numbers on the way to another answer never make an attempt right."""
+    attempt = f"First {gold} + 1 = {gold + 1}. " + "\n" + form % other
+    assert rule(str(gold), attempt).agreement is (AGREE if gold == other else DISAGREE)
+
+
+# --- mentions ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("gold", "text"),
+    [
+        ("2450", "it costs $2,450."),
+        ("2450", r"it costs \$2{,}450 or \(2\,450.00\)"),
+        ("6", "x = 9-3=6"),
+        ("6", "6km"),
+        ("-6", "it falls to -6 degrees"),
+        ("3/4", r"that is \dfrac{3}{4} or so"),
+        ("0.75", "we get 3/4"),
+        ("3/4", "0.750"),
+        ("x = 6", "hence x = 6"),
+        ("(3, 4)", r"\left( 3,\; 4 \right)"),
+        (r"2\sqrt{3}", r"2 \sqrt 3"),
+        ("15\\%", "15 percent"),
+        ("New Delhi", "in new\ndelhi,"),
+        ("B", "so (B) is right"),
+        ("4 million", "4,000,000 people"),
+    ],
+)
+def test_an_answer_that_stands_by_itself_is_mentioned(gold: str, text: str) -> None:
+    """Separators, zeros at the end, LaTeX's spacing and the case of words do not hide it."""
+    assert mentions(text, gold)
+
+
+@pytest.mark.parametrize(
+    ("gold", "text"),
+    [
+        ("6", "16, 61, 6.5, 0.6, 1,600 and 6,000"),
+        ("6", "x^6 + a_6 + 6/7 + 7/6 + 6x and the 6th"),
+        ("6", "Step 6: go on\n6. Then\n6) Next"),
+        ("6", "at 12:06 it is -6"),
+        ("-6", "6"),
+        ("2450", "24500"),
+        ("A", "A man had A plan"),
+        ("Oslo", "Osloer"),
+        ("", "anything"),
+        ("6", ""),
+    ],
+)
+def test_a_part_of_something_else_is_no_mention(gold: str, text: str) -> None:
+    """Digits in a longer number, a term, a label or a word are not the answer."""
+    assert not mentions(text, gold)
+
+
+@settings(deadline=None)
+@given(numbers, hostile, hostile)
+def test_a_span_holds_exactly_the_answer(gold: int, before: str, after: str) -> None:
+    """Every span lies in the text, in order, and reads as the gold."""
+    text = f"{before} is {gold:,} . {after}"
+    spans = list(find_mentions(text, str(gold)))
+    assert any(quantity(plain(text[a:b])) == quantity(str(gold)) for a, b in spans)
+    assert all(compare(str(gold), text[a:b]) is AGREE for a, b in spans)
+    assert spans == sorted(spans)
+
+
+# --- parts ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["9^{9^{9^9}}", "(" * 90 + "1" + ")" * 90, "1/0", "5!!!!", "x"])
+def test_huge_and_foreign_values_are_no_numbers(text: str) -> None:
+    """Arithmetic is bounded in nesting and size, and gives up instead of computing on."""
+    assert rational(text) is None
+
+
+def test_a_list_is_cut_outside_of_its_brackets_only() -> None:
+    """Commas inside of points belong to the points."""
+    found = enumeration(r"\{(1, 2), [3, 4)\}")
+    assert found is not None
+    assert found.items == ("(1, 2)", "[3, 4)")
+    assert enumeration("((1, 2)") is None
+
+
+def test_a_unit_is_told_from_a_symbol() -> None:
+    """Letters that may be symbols are never taken away as units."""
+    assert without_unit(r"2\sqrt{5} inches") == (r"2\sqrt{5}", "in")
+    assert without_unit(r"2\sqrt{5} m") == (r"2\sqrt{5} m", "")
+    assert without_unit(r"\sin 30°") == (r"\sin 30°", "")
+
+
+def test_a_number_is_picked_with_its_rivals() -> None:
+    """Whoever reads a sentence learns which other numbers it holds."""
+    pick = pick_number("Rita runs 50 miles in 7 hours.", before="30 + 20 = 50")
+    assert pick is not None
+    assert (pick.value, pick.others, pick.certain) == ("50", ("7",), True)
+
+
+# --- hostile texts and real data -----------------------------------------------------------------
+
+TRAPS = {
+    "open boxes": "\\boxed{" * 140_000,
+    "nested braces": "\\boxed{" + "{" * 10_000 + "5" + "}" * 10_000 + "}",
+    "one open box": "\\boxed{" + "(" * 1_000_000,
+    "blanks": " " * 1_000_000,
+    "lines": "\n- " * 330_000,
+    "digits": "9" * 1_000_000,
+    "commas": "1," * 500_000,
+    "equations": "1=1=" * 250_000,
+    "dollars": "$1" * 500_000,
+    "announcements": "answer is " * 100_000,
+    "marks": "####\n" * 200_000,
+    "open fields": '{"answer": "' * 80_000,
+    "backslashes": "\\" * 1_000_000,
+    "stars": "**1**" * 200_000,
+    "tags": "<think>" * 140_000 + "</think>" * 20_000,
+    "prose": "Ada had 5 + 3 = 8 apples, 9 pears and 2 plums. " * 21_000,
+    "list in a box": "\\boxed{" + ", ".join(f"({i},1)" for i in range(29)) + "}",
+    "tower": "\\boxed{9^{9^{9^{9}}}}",
+    "deep point": "\\boxed{" + "(" * 60 + "1,2" + ")" * 60 + "}",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TRAPS)
+@pytest.mark.parametrize(
+    "gold", ["5", r"\frac{1}{2} + x", ", ".join(f"({i},2)" for i in range(29))]
+)
+def test_a_hostile_attempt_costs_no_time(name: str, gold: str) -> None:
+    """A megabyte, ten thousand braces or a trap for patterns is ruled on at once."""
+    text = TRAPS[name]
+    started = time.perf_counter()
+    ruling = rule(gold, text)
+    final_answer(text)
+    list(find_mentions(text[:60_000], gold))
+    assert time.perf_counter() - started < SECONDS
+    assert ruling.agreement is not AGREE
+
+
+def rows(folder: Path, name: str) -> list[dict[str, str]]:
+    """The rows of one file of real data."""
+    lines = (folder / name).read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["verify/gsm8k_attempts_labelled.jsonl", "attempts/gsm8k_openai_6b_175b.jsonl"]
+)
+def test_no_other_number_of_a_right_attempt_passes_for_its_answer(
+    shared_data: Path, name: str
+) -> None:
+    """Right attempts are never right for a gold that is another whole number of their own text."""
+    for row in rows(shared_data, name):
+        gold = Fraction(row["gold"])
+        if not row.get("label", row.get("correct")) or "dozen" in row["attempt"]:
+            continue
+        seen = {quantity(word.strip(".,$")) for word in row["attempt"].split()[-80:]}
+        for other in {found.value for found in seen if found is not None} - {gold}:
+            if other.denominator == 1:
+                assert rule(str(other), row["attempt"]).agreement is not AGREE, (row["id"], other)
+
+
+@pytest.mark.slow
+def test_real_traces_mention_their_answers(shared_data: Path) -> None:
+    """At least 98 of 100 right traces state their gold in the clear."""
+    traces = rows(shared_data, "traces/gsm8k_r1_qwq_s11_dsq_120q.jsonl")
+    right = [row for row in traces if row["label"] == "correct" and row["reasoning_content"]]
+    found = sum(mentions(row["reasoning_content"], row["gold"]) for row in right)
+    assert found >= 0.98 * len(right)
+
