@@ -117,14 +117,13 @@ async def _finish(contents: Contents, runtime: Runtime) -> State[Any]:
     recipe = contents.recipe
     lost = [item for item in contents.rejections if item.kind is RejectionKind.QUARANTINED]
     failed = [item for item in lost if item.stage != "load"]
-    most = recipe.execution.max_quarantine_fraction * len(contents.questions)
-    if len(failed) > most:
+    limit = recipe.execution.max_quarantine_fraction
+    if len(failed) > limit * len(contents.questions):
         await report_run(runtime, contents=contents)
         return Failed(
             name="TooManyQuarantined",
             message=f"{len(failed)} of {len(contents.questions)} questions were lost to failures, "
-            f"more than execution.max_quarantine_fraction {recipe.execution.max_quarantine_fraction}"
-            f" allows; nothing is published. The first: {failed[0].question_id}, "
+            f"more than execution.max_quarantine_fraction {limit} allows; nothing is published. The first: {failed[0].question_id}, "
             f"{failed[0].stage}: {failed[0].detail}",
             data=Unpublished(manifest=summary(contents)),
         )

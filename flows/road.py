@@ -211,7 +211,7 @@ class Road:
         self,
         stage: StageTask[..., R],
         questions: Sequence[Question],
-        **rows: Any,  # noqa: ANN401 - each stage has its own
+        **rows: Any,
     ) -> list[R]:
         """Run a stage and name what it rejects; its rows."""
         result = await self._run(stage, questions, **rows)
@@ -222,7 +222,7 @@ class Road:
         self,
         stage: StageTask[..., R],
         questions: Sequence[Question],
-        **rows: Any,  # noqa: ANN401
+        **rows: Any,
     ) -> StageResult[R]:
         """Run a stage over some questions of the shard; with none of them, do not run it."""
         if not questions:

@@ -86,7 +86,7 @@ def _score_step_masks(recipe: Recipe, prompts: PromptSet) -> dict[str, Any]:
     }
 
 
-def _select_golden(recipe: Recipe, prompts: PromptSet) -> dict[str, Any]:  # noqa: ARG001
+def _select_golden(recipe: Recipe, prompts: PromptSet) -> dict[str, Any]:
     return {"step_mask": recipe.step_mask.model_dump(mode="json")}
 
 
@@ -100,7 +100,7 @@ def _truncate_golden(recipe: Recipe, prompts: PromptSet) -> dict[str, Any]:
     }
 
 
-def _format_sft(recipe: Recipe, prompts: PromptSet) -> dict[str, Any]:  # noqa: ARG001
+def _format_sft(recipe: Recipe, prompts: PromptSet) -> dict[str, Any]:
     return {
         "sft": recipe.sft.model_dump(mode="json"),
         "tokenizer": _tokenizer(recipe.models.weak),

@@ -26,7 +26,7 @@ def local_model(spec: ModelSpec) -> ChatModel:
 def model_identity(spec: ModelSpec | None) -> dict[str, Any] | None:
     """The settings and, for local models, the weights that decide a model's replies.
 
-    Addresses, keys, limits and prices are left out: the same model behind another address is the
+    Addresses, keys, limits, prices and folders are left out: the same model in another place is the
     same model.
     """
     if spec is None:
@@ -34,7 +34,7 @@ def model_identity(spec: ModelSpec | None) -> dict[str, Any] | None:
     identity = spec.identity()
     if spec.backend is not Backend.OPENAI:
         plain = spec.model_dump(include=set(ModelSpec.model_fields))
-        identity["weights"] = _weights(ModelSpec(**plain).model_dump_json())
+        identity["model"] = _weights(ModelSpec(**plain).model_dump_json())
     return identity
 
 

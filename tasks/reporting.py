@@ -76,7 +76,7 @@ async def live_progress(progress: Progress, *, dataset: str) -> AsyncIterator[No
             await updater
 
 
-async def _update(artifact: Any, percent: float) -> None:  # noqa: ANN401 - an id or an artifact
+async def _update(artifact: Any, percent: float) -> None:
     identity = artifact if isinstance(artifact, UUID) else artifact.id
     await aupdate_progress_artifact(artifact_id=identity, progress=percent)
 
@@ -84,7 +84,7 @@ async def _update(artifact: Any, percent: float) -> None:  # noqa: ANN401 - an i
 async def report_run(
     runtime: Runtime, *, contents: Contents | None, published: Published | None = None
 ) -> None:
-    """Write what was dropped, what was paid and where the dataset is, as artifacts and log lines."""
+    """Write what was dropped, what was paid and where the dataset is, as artifacts."""
     dataset = runtime.recipe.dataset
     if contents is not None:
         await acreate_table_artifact(

@@ -113,9 +113,9 @@ class Runtime:
         await asyncio.to_thread(self.checker.close)
 
     def _model(self, spec: ModelSpec) -> ChatModel:
-        # Two roles on one model share its client, its limits and, if local, its weights.
-        shared = spec.model_dump(mode="json", exclude={"name", "usd_per_mtok", "temperature"})
-        key = content_hash(shared)
+        # Two roles on one model share its client and limits or, if local, its weights.
+        own = {"name", "usd_per_mtok", "tokenizer", "temperature", "top_p", "max_tokens", "seed"}
+        key = content_hash(spec.model_dump(mode="json", exclude=own))
         if key not in self._models:
             if spec.backend is Backend.OPENAI:
                 from weak2wise_core.llm.openai_compatible import OpenAIModel  # takes a second

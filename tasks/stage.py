@@ -1,4 +1,4 @@
-"""What every stage task has in common: caching, plain Parquet results, one bad question at a time."""
+"""What every stage task has in common: caching, Parquet results, one bad question at a time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -141,7 +141,7 @@ def _rejection(question: Question, stage: str, error: ModelError | TraceFormatEr
         question_id=question.id,
         stage=stage,
         kind=RejectionKind.DROPPED if final else RejectionKind.QUARANTINED,
-        reason=_REASONS[type(error)] if type(error) in _REASONS else "model_failed",
+        reason=_REASONS.get(type(error), "model_failed"),
         detail=str(error),
         model=model,
         draw=error.draw if isinstance(error, ModelError) else None,

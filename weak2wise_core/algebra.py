@@ -116,6 +116,9 @@ def _equal(ours: Any, theirs: Any) -> bool:
 
 def _differ(ours: Any, theirs: Any, *, exactly: bool) -> bool:
     """Whether two parsed answers certainly differ; `exactly` counts rounding as a difference."""
+    related = isinstance(ours, sympy.Rel) and isinstance(theirs, sympy.Rel)
+    if related and not (_is_assignment(ours) and _is_assignment(theirs)):
+        return not exactly and _relations_differ(ours, theirs)
     ours, theirs = _value(ours), _value(theirs)
     if isinstance(ours, sympy.Tuple) and isinstance(theirs, sympy.Tuple):
         return _parts_differ(ours.args, theirs.args, exactly=exactly)
@@ -125,8 +128,6 @@ def _differ(ours: Any, theirs: Any, *, exactly: bool) -> bool:
         )
     if isinstance(ours, sympy.Interval) and isinstance(theirs, sympy.Interval):
         return _intervals_differ(ours, theirs, exactly=exactly)
-    if isinstance(ours, sympy.Rel) and isinstance(theirs, sympy.Rel):
-        return not exactly and _relations_differ(ours, theirs)
     if isinstance(ours, sympy.Expr | sympy.FiniteSet) and isinstance(
         theirs, sympy.Expr | sympy.FiniteSet
     ):

@@ -159,8 +159,12 @@ class ModelSpec(Settings):
         return self
 
     def identity(self) -> dict[str, Any]:
-        """The part of the specification that decides the replies; no address, key or limit."""
-        return self.model_dump(
+        """The part of the specification that decides the replies; no address, key or limit.
+
+        Of a local model only the folder's name is part of it; its weights are known to whoever
+        opens it.
+        """
+        identity = self.model_dump(
             mode="json",
             include={
                 "backend",
@@ -173,6 +177,9 @@ class ModelSpec(Settings):
                 "dtype",
             },
         )
+        if self.backend is not Backend.OPENAI and Path(self.model).is_absolute():
+            identity["model"] = Path(self.model).name
+        return identity
 
 
 class StrongModelSpec(ModelSpec):
@@ -197,7 +204,7 @@ class Models(Settings):
         if len(set(names)) != len(names):
             raise ValueError(f"strong models need different names, found {names}")
         if taken := {"weak", "judge", "truncator"} & set(names):
-            raise ValueError(f"a strong model cannot be called {sorted(taken)[0]!r}: a role is")
+            raise ValueError(f"a strong model cannot be called {min(taken)!r}: a role is")
         return self
 
     def specs(self) -> dict[str, ModelSpec]:

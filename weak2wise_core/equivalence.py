@@ -61,6 +61,11 @@ class _Worker:
             raise TimeoutError
         return self._connection.recv_bytes()
 
+    @property
+    def alive(self) -> bool:
+        """The process has not ended."""
+        return self._process.poll() is None
+
     def kill(self) -> None:
         """End the process, whatever it is doing; a thread that waits for it gets an EOFError."""
         self._process.kill()
@@ -125,6 +130,9 @@ class MathVerifyPool:
             self._seats.put(worker)
 
     def _alive(self, worker: _Worker | None) -> _Worker:
+        if worker is not None and not worker.alive:
+            self._discard(worker)
+            worker = None
         with self._lock:
             if self._closed:
                 raise RuntimeError("the pool is closed; open a new one to compare expressions")

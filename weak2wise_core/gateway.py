@@ -296,7 +296,7 @@ class ModelHandle:
         else:
             reply = await self._gateway.call(self, messages, draw=draw, affinity=affinity)
             if store is not None:
-                # Another build may have stored its reply to the same request first: that one counts.
+                # Another build may have stored its own reply first: that one counts for both.
                 reply = await store.aput(key, reply, model=self.name, stage=self.stage)
         if (open_ledger := _LEDGER.get()) is not None:
             open_ledger.add(self.name, reply.usage)

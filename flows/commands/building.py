@@ -109,7 +109,7 @@ def run_build(recipe: Recipe, *, console: Console) -> dict[str, Any]:
     return _facts(state, progress, seconds=time.monotonic() - started)
 
 
-async def _run_flow(recipe: Recipe, progress: Any, stopped_by: list[int]) -> Any:  # noqa: ANN401
+async def _run_flow(recipe: Recipe, progress: Any, stopped_by: list[int]) -> Any:
     from flows.build import PROGRESS, weak2wise
 
     PROGRESS.set(progress)
@@ -128,7 +128,7 @@ async def _run_flow(recipe: Recipe, progress: Any, stopped_by: list[int]) -> Any
     return state
 
 
-def _facts(state: Any, progress: Any, *, seconds: float) -> dict[str, Any]:  # noqa: ANN401
+def _facts(state: Any, progress: Any, *, seconds: float) -> dict[str, Any]:
     from tasks.reporting import account
     from weak2wise_core.dataset.publishing import Published, Unpublished
 
@@ -155,7 +155,7 @@ def _facts(state: Any, progress: Any, *, seconds: float) -> dict[str, Any]:  # n
     return facts
 
 
-async def _outcome(state: Any) -> Any:  # noqa: ANN401 - whatever the flow ended with
+async def _outcome(state: Any) -> Any:
     return await state.aresult(raise_on_failure=False)
 
 

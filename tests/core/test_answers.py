@@ -9,18 +9,12 @@ from hypothesis import strategies as st
 
 from weak2wise_core.answers import (
     Agreement,
-    compare,
     final_answer,
     find_mentions,
-    mentions,
     rule,
     strip_thinking,
 )
-from weak2wise_core.answers.enumerations import enumeration
-from weak2wise_core.answers.normalising import plain
-from weak2wise_core.answers.prose import pick_number
-from weak2wise_core.answers.quantities import quantity, without_unit
-from weak2wise_core.answers.rationals import rational
+from weak2wise_core.answers.quantities import quantity
 
 AGREE, DISAGREE, UNDECIDED = Agreement.AGREE, Agreement.DISAGREE, Agreement.UNDECIDED
 SECONDS = 1.5
@@ -30,172 +24,9 @@ numbers = st.integers(-(10**9), 10**9)
 PIECES = [
     *"0123456789.,;:!?-+*/=^_(){}[]$%#<>|&~ \n\\'\"aAxe",
     "\\boxed{", "\\frac{", "\\text{", "\\(", "\\]", "<think>", "</think>", "answer is ", "Answer:",
-    "####", "A:", "**", "and ", "or ", "\\pm ", "\\le ", "½", "−", "π", "\ud83d", "\u2028",
+    "####", "A:", "**", "and ", "or ", "\\pm ", "\\le ", "½", "\u2212", "π", "\ud83d", "\u2028",
 ]  # fmt: skip
 hostile = st.lists(st.sampled_from(PIECES), max_size=60).map("".join)
-
-
-# --- two answers ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("gold", "answer"),
-    [
-        ("0.25", r"\frac{1}{4}"),
-        (r"\tfrac34", "3/4"),
-        ("-7/3", r"-2\frac{1}{3}"),
-        ("3.5", "3 1/2"),
-        ("4,567,890", "4567890"),
-        ("4567890", r"4{,}567{,}890"),
-        ("12000", r"12\,000"),
-        ("12000", "12 000"),
-        ("12,345", r"$12,\!345$"),
-        ("6e4", r"6\times 10^4"),
-        ("0.00042", "4.2e-4"),
-        ("007", "7"),
-        ("-0.0", "0"),
-        ("81", "9^2"),
-        ("720", "6!"),
-        ("30\\%", "0.3"),
-        ("30%", "30"),
-        ("30%", "30 percent"),
-        ("\\$8.50", "8.5"),
-        ("8.5", "$8.50"),
-        (r"12\text{ kg}", "12"),
-        (r"12\text{ kg}", "12 kilograms"),
-        (r"7\text{ cm}^2", "7 square centimeters"),
-        ("60", r"60^\circ"),
-        ("2", "2 dozen"),
-        ("24", "2 dozen"),
-        ("3000000", "3 million"),
-        ("11", "eleven"),
-        ("2,75", "2.75"),
-        ("0.142857142857143", "1/7"),
-    ],
-)
-def test_one_number_agrees_with_itself_in_every_notation(gold: str, answer: str) -> None:
-    """How a number is written, and a unit that one side leaves out, make no difference."""
-    assert compare(gold, answer) is AGREE
-
-
-@pytest.mark.parametrize(
-    ("gold", "answer"),
-    [
-        ("C", r"\text{(C)}"),
-        ("C", "C. 19"),
-        ("(C)", "C"),
-        ("x = 9", "9"),
-        ("9", r"f(2) = 9"),
-        (r"\frac{PQ}{RS} = \frac{2}{5}", "2/5"),
-        ("w = 4 + 5 = 9", "9"),
-        ("9", r"x \approx 9"),
-        ("(p, q) = (4, 9)", "(4,9)"),
-        (r"\{4, 6\}", r"\{6, 4\}"),
-        ("x = 4 \\text{ or } x = 6", "6, 4"),
-        ("(1,5),(2,6)", "(2, 6), (1, 5)"),
-        ("x = 4, y = 6", "y = 6, x = 4"),
-        (r"5 \pm 2", "3, 7"),
-        ("[2, 8)", r"\left[2,\ 8\right)"),
-        (r"x \in (2, 8]", "(2,8]"),
-        (r"(-\infty, 1) \cup (2, 3)", r"(2,3) \cup (-\infty,1)"),
-        ("3:5", r"\frac{3}{5}"),
-        ("7:05", "07:05"),
-        ("354_6", "354_{6}"),
-        ("Lisbon", r"\text{Lisbon}"),
-        ("The Danube", "danube"),
-        (r"$\left(2x-1\right)\left(x+3\right)$", "(2x-1)(x+3)"),
-    ],
-)
-def test_answers_that_say_the_same_agree(gold: str, answer: str) -> None:
-    """Choices, assignments, lists, intervals and words agree whatever their dress."""
-    assert compare(gold, answer) is AGREE
-
-
-@pytest.mark.parametrize(
-    ("gold", "answer"),
-    [
-        ("17", "18"),
-        ("17", "-17"),
-        ("1.5", "15"),
-        ("2/3", "3/2"),
-        ("C", "D"),
-        ("[2, 8)", "[2, 8]"),
-        ("(2, 8)", "(8, 2)"),
-        (r"\pm 12", "12"),
-        ("12", "12, 13"),
-        ("(1,5),(2,6)", "(1,5),(2,7)"),
-        ("(1,5,2)", "(1,5)"),
-        ("7:05", "8:05"),
-        ("7:05 am", "7:05 pm"),
-        ("even", "odd"),
-        ("Yes", "no"),
-        ("3x + y = 4", "4"),
-        ("x = 4", "x = 5"),
-        ("16386.20", "16386.16"),
-    ],
-)
-def test_answers_that_differ_for_certain_disagree(gold: str, answer: str) -> None:
-    """Another number, choice, bracket, order of a point, or number of parts is another answer."""
-    assert compare(gold, answer) is DISAGREE
-
-
-@pytest.mark.parametrize(
-    ("gold", "answer"),
-    [
-        ("8 m", "8 cm"),
-        ("8 dollars", "8 euros"),
-        ("8 am", "8 pm"),
-        ("3.14", "22/7"),
-        ("2/3", "0.667"),
-        ("2/3", "0.6666667"),
-        ("0.4", "40"),
-        ("0.4", "0.4%"),
-        ("6", "6 million"),
-        ("7, 3, -1", "3, 7, -1"),
-        ("7 and 3", "3 and 7"),
-        ("(3, 7)", "[3, 7]"),
-        (r"\{3, 7\}", "(3, 7)"),
-        ("x = 5", "y = 5"),
-        ("f(1) = 5", "f(2) = 5"),
-        ("1011_2", "11"),
-        ("1011_2", "1011_3"),
-        ("5x", "5"),
-        ("2 thirds", "2"),
-        ("3 below zero", "3"),
-        ("Vienna", "Austria"),
-        ("A. Turing", "A. Church"),
-        ("x", "X"),
-        (r"\sqrt{8}", r"2\sqrt{2}"),
-        ("", "5"),
-        ("5", ""),
-    ],
-)
-def test_what_rules_cannot_know_is_undecided(gold: str, answer: str) -> None:
-    """Units, rounding, rankings, other spellings and algebra are left to others, never guessed."""
-    assert compare(gold, answer) is UNDECIDED
-
-
-@given(numbers, numbers)
-def test_whole_numbers_agree_if_and_only_if_they_are_equal(one: int, other: int) -> None:
-    """No pair of whole numbers is undecided, and thousands separators change nothing."""
-    assert compare(str(one), f"{other:,}") is (AGREE if one == other else DISAGREE)
-    assert compare(str(one), f"{one:,}.00") is AGREE
-
-
-@given(numbers, st.integers(1, 10**6), st.integers(1, 9))
-def test_a_fraction_agrees_with_its_expansion(above: int, below: int, factor: int) -> None:
-    """A fraction that is not in lowest terms is the same answer, in LaTeX and in line."""
-    latex = rf"\frac{{{above * factor}}}{{{below * factor}}}"
-    assert compare(f"{above}/{below}", latex) is AGREE
-    assert rational(latex) == Fraction(above, below)
-
-
-@settings(deadline=None)
-@given(hostile, hostile)
-def test_comparison_is_reflexive_and_never_fails(one: str, other: str) -> None:
-    """Any two texts have an outcome, and a text that says anything agrees with itself."""
-    assert compare(one, other) in Agreement
-    assert compare(one, one) is (AGREE if plain(one) else UNDECIDED)
 
 
 # --- what an attempt ends with -------------------------------------------------------------------
@@ -356,96 +187,6 @@ def test_a_stated_number_is_right_if_and_only_if_it_is_the_gold(
     assert rule(str(gold), attempt).agreement is (AGREE if gold == other else DISAGREE)
 
 
-# --- mentions ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("gold", "text"),
-    [
-        ("2450", "it costs $2,450."),
-        ("2450", r"it costs \$2{,}450 or \(2\,450.00\)"),
-        ("6", "x = 9-3=6"),
-        ("6", "6km"),
-        ("-6", "it falls to -6 degrees"),
-        ("3/4", r"that is \dfrac{3}{4} or so"),
-        ("0.75", "we get 3/4"),
-        ("3/4", "0.750"),
-        ("x = 6", "hence x = 6"),
-        ("(3, 4)", r"\left( 3,\; 4 \right)"),
-        (r"2\sqrt{3}", r"2 \sqrt 3"),
-        ("15\\%", "15 percent"),
-        ("New Delhi", "in new\ndelhi,"),
-        ("B", "so (B) is right"),
-        ("4 million", "4,000,000 people"),
-    ],
-)
-def test_an_answer_that_stands_by_itself_is_mentioned(gold: str, text: str) -> None:
-    """Separators, zeros at the end, LaTeX's spacing and the case of words do not hide it."""
-    assert mentions(text, gold)
-
-
-@pytest.mark.parametrize(
-    ("gold", "text"),
-    [
-        ("6", "16, 61, 6.5, 0.6, 1,600 and 6,000"),
-        ("6", "x^6 + a_6 + 6/7 + 7/6 + 6x and the 6th"),
-        ("6", "Step 6: go on\n6. Then\n6) Next"),
-        ("6", "at 12:06 it is -6"),
-        ("-6", "6"),
-        ("2450", "24500"),
-        ("A", "A man had A plan"),
-        ("Oslo", "Osloer"),
-        ("", "anything"),
-        ("6", ""),
-    ],
-)
-def test_a_part_of_something_else_is_no_mention(gold: str, text: str) -> None:
-    """Digits in a longer number, a term, a label or a word are not the answer."""
-    assert not mentions(text, gold)
-
-
-@settings(deadline=None)
-@given(numbers, hostile, hostile)
-def test_a_span_holds_exactly_the_answer(gold: int, before: str, after: str) -> None:
-    """Every span lies in the text, in order, and reads as the gold."""
-    text = f"{before} is {gold:,} . {after}"
-    spans = list(find_mentions(text, str(gold)))
-    assert any(quantity(plain(text[a:b])) == quantity(str(gold)) for a, b in spans)
-    assert all(compare(str(gold), text[a:b]) is AGREE for a, b in spans)
-    assert spans == sorted(spans)
-
-
-# --- parts ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("text", ["9^{9^{9^9}}", "(" * 90 + "1" + ")" * 90, "1/0", "5!!!!", "x"])
-def test_huge_and_foreign_values_are_no_numbers(text: str) -> None:
-    """Arithmetic is bounded in nesting and size, and gives up instead of computing on."""
-    assert rational(text) is None
-
-
-def test_a_list_is_cut_outside_of_its_brackets_only() -> None:
-    """Commas inside of points belong to the points."""
-    found = enumeration(r"\{(1, 2), [3, 4)\}")
-    assert found is not None
-    assert found.items == ("(1, 2)", "[3, 4)")
-    assert enumeration("((1, 2)") is None
-
-
-def test_a_unit_is_told_from_a_symbol() -> None:
-    """Letters that may be symbols are never taken away as units."""
-    assert without_unit(r"2\sqrt{5} inches") == (r"2\sqrt{5}", "in")
-    assert without_unit(r"2\sqrt{5} m") == (r"2\sqrt{5} m", "")
-    assert without_unit(r"\sin 30°") == (r"\sin 30°", "")
-
-
-def test_a_number_is_picked_with_its_rivals() -> None:
-    """Whoever reads a sentence learns which other numbers it holds."""
-    pick = pick_number("Rita runs 50 miles in 7 hours.", before="30 + 20 = 50")
-    assert pick is not None
-    assert (pick.value, pick.others, pick.certain) == ("50", ("7",), True)
-
-
 # --- hostile texts and real data -----------------------------------------------------------------
 
 TRAPS = {
@@ -509,13 +250,3 @@ def test_no_other_number_of_a_right_attempt_passes_for_its_answer(
         for other in {found.value for found in seen if found is not None} - {gold}:
             if other.denominator == 1:
                 assert rule(str(other), row["attempt"]).agreement is not AGREE, (row["id"], other)
-
-
-@pytest.mark.slow
-def test_real_traces_mention_their_answers(shared_data: Path) -> None:
-    """At least 98 of 100 right traces state their gold in the clear."""
-    traces = rows(shared_data, "traces/gsm8k_r1_qwq_s11_dsq_120q.jsonl")
-    right = [row for row in traces if row["label"] == "correct" and row["reasoning_content"]]
-    found = sum(mentions(row["reasoning_content"], row["gold"]) for row in right)
-    assert found >= 0.98 * len(right)
-

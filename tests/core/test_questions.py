@@ -2,23 +2,24 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from weak2wise_core.config import DecontaminationSettings, QuestionsSettings
 from weak2wise_core.errors import InputFileError
-from weak2wise_core.questions import decontaminate, load_questions
+from weak2wise_core.questions import QuestionSet, decontaminate, load_questions
 from weak2wise_core.records import Question, RejectionKind
 
 GOOD = {"id": "good", "question": "What is 1 + 2?", "answer": "3"}
 
 
-def load(path: Path, rows: list[object], **settings: object) -> object:
+def load(path: Path, rows: list[object], **settings: Any) -> QuestionSet:
     """Write rows as JSONL, one JSON value or raw line each, and read them."""
     lines = [row if isinstance(row, bytes) else json.dumps(row).encode() for row in rows]
     path.write_bytes(b"\n".join(lines))
-    return load_questions(QuestionsSettings(path=path, **settings))  # type: ignore[arg-type]
+    return load_questions(QuestionsSettings(path=path, **settings))
 
 
 MALFORMED = [
@@ -64,18 +65,18 @@ def test_a_malformed_row_is_named_and_the_rest_goes_on(
 ) -> None:
     """One bad row is one quarantined rejection with its reason; good rows are read."""
     found = load(tmp_path / "q.jsonl", [GOOD, row, {"question": "last", "answer": 7}])
-    assert [item.reason for item in found.rejections] == [reason]  # type: ignore[attr-defined]
-    assert found.rejections[0].kind is RejectionKind.QUARANTINED  # type: ignore[attr-defined]
-    assert "row 2" in found.rejections[0].detail  # type: ignore[attr-defined]
-    assert [one.answer for one in found.questions] == ["3", "7"]  # type: ignore[attr-defined]
-    assert found.rows == 3  # type: ignore[attr-defined]
+    assert [item.reason for item in found.rejections] == [reason]
+    assert found.rejections[0].kind is RejectionKind.QUARANTINED
+    assert "row 2" in found.rejections[0].detail
+    assert [one.answer for one in found.questions] == ["3", "7"]
+    assert found.rows == 3
 
 
 def test_a_repeated_question_is_dropped(tmp_path: Path) -> None:
     """A copy that differs in layout and case only is dropped, not quarantined."""
     again = {"id": "again", "question": " what is  1 + 2?\n", "answer": "3"}
     found = load(tmp_path / "q.jsonl", [GOOD, again])
-    assert [(item.reason, item.kind) for item in found.rejections] == [  # type: ignore[attr-defined]
+    assert [(item.reason, item.kind) for item in found.rejections] == [
         ("duplicate", RejectionKind.DROPPED)
     ]
 
@@ -83,21 +84,21 @@ def test_a_repeated_question_is_dropped(tmp_path: Path) -> None:
 def test_questions_that_differ_in_a_sign_are_not_copies(tmp_path: Path) -> None:
     """Mathematics lives in the punctuation."""
     minus = {"id": "minus", "question": "What is 1 - 2?", "answer": "-1"}
-    assert len(load(tmp_path / "q.jsonl", [GOOD, minus]).questions) == 2  # type: ignore[attr-defined]
+    assert len(load(tmp_path / "q.jsonl", [GOOD, minus]).questions) == 2
 
 
 @pytest.mark.parametrize(("answer", "text"), [(18, "18"), (-3, "-3"), (2.5, "2.5"), (" 7 ", "7")])
 def test_numbers_become_text(tmp_path: Path, answer: object, text: str) -> None:
     """An answer that is a number is the text of that number."""
     found = load(tmp_path / "q.jsonl", [{"question": "q", "answer": answer}])
-    assert found.questions[0].answer == text  # type: ignore[attr-defined]
+    assert found.questions[0].answer == text
 
 
 def test_an_absent_id_is_a_stable_hash_of_the_question(tmp_path: Path) -> None:
     """The same question gets the same id wherever it stands."""
     row = {"question": "Which?", "answer": "this"}
-    first = load(tmp_path / "a.jsonl", [row]).questions[0]  # type: ignore[attr-defined]
-    second = load(tmp_path / "b.jsonl", [GOOD, row]).questions[1]  # type: ignore[attr-defined]
+    first = load(tmp_path / "a.jsonl", [row]).questions[0]
+    second = load(tmp_path / "b.jsonl", [GOOD, row]).questions[1]
     assert first.id == second.id
     assert first.id.startswith("q-")
 

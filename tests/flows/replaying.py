@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.loopback_replies import Reply
-from weak2wise_core.answers import find_mentions, rule
-from weak2wise_core.answers import Agreement
+from weak2wise_core.answers import Agreement, find_mentions, rule
 from weak2wise_core.truncation import sentence_end
 
 
@@ -21,6 +20,7 @@ class Replay:
         self._rows = {row["question"]: row for row in rows}
 
     def __call__(self, request: Mapping[str, Any]) -> Reply:
+        """The recorded reply that fits a request."""
         texts = [str(message["content"]) for message in request["messages"]]
         row = next(row for text, row in self._rows.items() if any(text in one for one in texts))
         model = str(request["model"])

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from benchmarks.loopback import LoopbackServer
-from tests.flows.replaying import Replay
 from tasks.progress import Progress
+from tests.flows.replaying import Replay
 from weak2wise_core.config import Recipe, parse_recipe
 
 pytestmark = pytest.mark.slow

@@ -7,6 +7,7 @@ from functools import lru_cache
 from weak2wise_core.answers.comparison import named
 from weak2wise_core.answers.normalising import plain
 from weak2wise_core.answers.quantities import Quantity, quantity
+from weak2wise_core.answers.ruling import gold_answer
 
 MAX_GOLD = 500
 MAX_DECIMALS = 8
@@ -55,17 +56,18 @@ def find_mentions(text: str, gold: str) -> Iterator[tuple[int, int]]:
 
     Args:
         text: Any text; the time is linear in its length.
-        gold: The ground-truth answer.
+        gold: The ground-truth answer, or a solution that ends with it.
 
     Yields:
         Start and end of each mention, in code points.
 
     Example:
         >>> list(find_mentions("Step 18: $17 + 1 = 18.0$, not 180.", "18"))
-        [(18, 22)]
+        [(19, 23)]
     """
+    gold = gold_answer(gold).strip()
     if len(gold) > MAX_GOLD:
-        yield from _literally(text, gold.strip())
+        yield from _literally(text, gold)
         return
     pattern = _pattern(gold)
     if pattern is None:

@@ -59,7 +59,7 @@ def plain(text: str) -> str:
 
     Example:
         >>> plain(r"$\left( \dfrac12,\; 5\text{ cm} \right)$.")
-        '( \\frac{1}{2},5 cm )'
+        '( \\frac{1}{2}, 5 cm )'
     """
     text = _dollars(_SPACES.sub(" ", text.translate(_CHARACTERS)))
     if "\\begin{" not in text:

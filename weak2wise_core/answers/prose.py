@@ -203,6 +203,11 @@ def last_formula(statement: str) -> str | None:
     return ", ".join(_content(span) for span in spans[first:])
 
 
+def formulas(statement: str) -> list[str]:
+    """Every formula between math delimiters."""
+    return [_content(match) for match in _FORMULA.finditer(statement) if _is_formula(match)]
+
+
 def _content(match: re.Match[str]) -> str:
     return next(group for group in match.groups() if group is not None).strip()
 

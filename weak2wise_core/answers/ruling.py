@@ -7,7 +7,7 @@ from weak2wise_core.answers.agreement import Agreement
 from weak2wise_core.answers.comparison import compare, is_literal, named
 from weak2wise_core.answers.conclusions import Conclusion, Form, conclude
 from weak2wise_core.answers.normalising import plain
-from weak2wise_core.answers.prose import Pick, last_formula, pick_choice, pick_number
+from weak2wise_core.answers.prose import Pick, formulas, last_formula, pick_choice, pick_number
 from weak2wise_core.answers.quantities import quantity, without_unit
 
 AGREE, DISAGREE, UNDECIDED = Agreement.AGREE, Agreement.DISAGREE, Agreement.UNDECIDED
@@ -69,7 +69,7 @@ def _meant(conclusion: Conclusion) -> str | None:
     statement = conclusion.statement
     formula = last_formula(statement)
     if _is_bare(statement) or (formula is not None and _is_expression(formula)):
-        return formula or statement.strip(" .")
+        return formula or statement.strip(" .*`")
     pick = pick_number(statement, before=conclusion.before)
     return pick.value if pick else pick_choice(statement) or formula
 
@@ -85,7 +85,7 @@ def rule(gold: str, attempt: str) -> Ruling:
         AGREE or DISAGREE where that is certain. An attempt that states no answer disagrees; one
         that states several, or takes its answer back, is undecided.
     """
-    gold = _gold_answer(gold[-MAX_GOLD:])
+    gold = gold_answer(gold)
     conclusion = conclude(attempt)
     if not plain(gold):
         return Ruling(agreement=UNDECIDED)
@@ -106,8 +106,9 @@ def _once_more(boxed: Ruling, later: Ruling, *, final: bool) -> Ruling:
     return later if final and later.agreement is AGREE else Ruling(agreement=UNDECIDED)
 
 
-def _gold_answer(gold: str) -> str:
-    """A gold answer may be a whole solution; what it ends with is beyond doubt."""
+def gold_answer(gold: str) -> str:
+    """The answer of a ground truth, which may be a whole solution that ends with it."""
+    gold = gold[-MAX_GOLD:]
     if _EXPLICIT.search(gold) is None:
         return gold
     conclusion = conclude(gold)
@@ -128,7 +129,7 @@ def _ruled(gold: str, conclusion: Conclusion) -> Ruling:
     formula = last_formula(statement)
     wanted = quantity(plain(gold))
     if wanted is None or _is_bare(statement) or (formula and _is_expression(formula)):
-        return _on_value(gold, formula or statement)
+        return _on_value(gold, formula or statement, parts=tuple(formulas(statement)))
     pick = pick_number(statement, before=conclusion.before, with_unit=bool(wanted.unit))
     return _on_pick(gold, pick)
 
@@ -144,8 +145,8 @@ def _on_value(gold: str, answer: str, *, parts: tuple[str, ...] = ()) -> Ruling:
         return Ruling(agreement=UNDECIDED)  # metres against feet, degrees against radians
     if our_unit != their_unit and compare(ours, theirs) is AGREE:
         return Ruling(agreement=AGREE)
-    formulas = (_formula(ours), _formula(theirs))
-    return Ruling(agreement=UNDECIDED, algebra=formulas if all(formulas) else None)
+    pair = (_formula(ours), _formula(theirs))
+    return Ruling(agreement=UNDECIDED, algebra=pair if all(pair) else None)
 
 
 def _formula(text: str) -> str:

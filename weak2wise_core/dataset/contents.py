@@ -83,7 +83,7 @@ class Contents:
             )
 
 
-def _sort_key(row: Any, place: dict[str, int]) -> tuple[int, str, str, int]:  # noqa: ANN401
+def _sort_key(row: Any, place: dict[str, int]) -> tuple[int, str, str, int]:
     # Rejected rows of the file have no question: they come after those that have one.
     position = place.get(row.question_id, len(place))
     draw = getattr(row, "draw", None)

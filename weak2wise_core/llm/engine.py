@@ -216,7 +216,9 @@ def _load_weights(spec: ModelSpec, *, device: str) -> Any:
     import torch
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging as transformers_logging
 
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # it breaks displays
     auto = "float32" if device.startswith("cpu") else "bfloat16"
     try:
         return AutoModelForCausalLM.from_pretrained(

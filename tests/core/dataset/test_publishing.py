@@ -234,8 +234,9 @@ def test_a_lost_row_stops_the_publication(tmp_path: Path) -> None:
 def test_other_tools_read_the_tables(tmp_path: Path) -> None:
     """DuckDB, pandas and a line of JSON see the training row as it is."""
     folder = publish(contents(), root=tmp_path).folder
-    train = duckdb.sql(f"select question_id, response from '{folder}/train.parquet'").fetchall()
-    assert train == [("a", "<think> thinking é </think> 1")]
+    train = duckdb.sql(f"select question_id, response from '{folder}/train.parquet'")
+    assert train is not None
+    assert train.fetchall() == [("a", "<think> thinking é </think> 1")]
     assert pd.read_parquet(folder / "scores.parquet")["score"].tolist() == [60 / 192]
     (line,) = (folder / "train.jsonl").read_text(encoding="utf-8").splitlines()
     row = json.loads(line)
