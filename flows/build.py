@@ -123,8 +123,8 @@ async def _finish(contents: Contents, runtime: Runtime) -> State[Any]:
         return Failed(
             name="TooManyQuarantined",
             message=f"{len(failed)} of {len(contents.questions)} questions were lost to failures, "
-            f"more than execution.max_quarantine_fraction {limit} allows; nothing is published. The first: {failed[0].question_id}, "
-            f"{failed[0].stage}: {failed[0].detail}",
+            f"more than execution.max_quarantine_fraction {limit} allows; nothing is published. "
+            f"The first: {failed[0].question_id}, {failed[0].stage}: {failed[0].detail}",
             data=Unpublished(manifest=summary(contents)),
         )
     published = await publish_dataset(cast("Contents", quote(contents)), runtime.data)

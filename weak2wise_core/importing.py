@@ -4,11 +4,13 @@ Rows come in the shapes in which people keep replies: thinking and content apart
 the API's own response object.
 """
 
+import dataclasses
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from weak2wise_core.answers import final_answer
 from weak2wise_core.config import GenerateSettings
 from weak2wise_core.dataset.contents import by_id
 from weak2wise_core.hashing import content_hash
@@ -29,7 +31,7 @@ from weak2wise_core.traces import candidate_from_reply
 _S1_OPENS, _S1_ANSWERS = "think\n", "\nanswer\n"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
     """What a file of replies holds: rows == len(candidates) + len(rejections)."""
 
@@ -53,6 +55,7 @@ def import_rows(
     questions: Iterable[Question] = (),
     check: Callable[[str, str], Verdict],
     settings: GenerateSettings | None = None,
+    titles: bool = False,
 ) -> Imported:
     """Read stored replies as candidates.
 
@@ -62,6 +65,8 @@ def import_rows(
         questions: Where question and answer are found by id, for rows that lack them.
         check: Compares a trace's final answer with the gold answer.
         settings: Which audits refuse a candidate.
+        titles: Put '##' titles before the paragraphs of visible texts that have none; see
+            `with_titles`.
 
     Returns:
         One candidate or one rejection a row.
@@ -77,6 +82,8 @@ def import_rows(
         except _NoCandidateError as bad:
             rejections.append(_rejection(row, number, bad))
             continue
+        if titles:
+            reply = dataclasses.replace(reply, content=with_titles(reply.content))
         name = short_name(reply.model)
         candidates.append(
             candidate_from_reply(
@@ -90,6 +97,21 @@ def import_rows(
         )
         draws[question.id, name] += 1
     return Imported(rows=number, candidates=tuple(candidates), rejections=tuple(rejections))
+
+
+def with_titles(content: str) -> str:
+    """Visible text as '##' steps, one a paragraph, its final answer as the last step.
+
+    For replies that were not asked for steps: Step-Mask needs some. Text that has a step or states
+    no final answer stays as it is. Departure: ours; the paper's traces bring their own titles.
+    """
+    answer = final_answer(content)
+    if answer is None or re.search(r"^##(?!#)", content, re.MULTILINE):
+        return content
+    plain = re.sub(r"^#+ *", "", content, flags=re.MULTILINE)
+    paragraphs = [part.strip() for part in re.split(r"\n\s*\n", plain) if part.strip()]
+    titled = [f"## Step {number}\n{text}" for number, text in enumerate(paragraphs, start=1)]
+    return "\n\n".join([*titled, f"## Final Answer\n{answer}"])
 
 
 def short_name(model: str) -> str:

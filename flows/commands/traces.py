@@ -128,6 +128,9 @@ def import_traces(
         Path | None,
         typer.Option(help="question file, for traces that bring no answer of their own"),
     ] = None,
+    titles: Annotated[
+        bool, typer.Option("--titles", help="put '##' titles before paragraphs that have none")
+    ] = False,
     refused: Annotated[
         Path | None, typer.Option(help="write refused rows there, one JSON object a line")
     ] = None,
@@ -146,7 +149,7 @@ def import_traces(
 
     known = load_questions(QuestionsSettings(path=questions)).questions if questions else ()
     with AnswerChecker() as checker:
-        found = import_rows(read_objects(file), questions=known, check=checker.check)
+        found = import_rows(read_objects(file), questions=known, check=checker.check, titles=titles)
     atomic_write_bytes(output, to_bytes(found.candidates, CandidateTrace))
     if refused is not None:
         lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in _refusals(found))

@@ -1,7 +1,7 @@
 """A server that answers from recorded replies of real models.
 
 Each row brings a question, two attempts of weak models and traces of four strong ones. The strong
-models' visible text is put under '##' titles, paragraph by paragraph; every word is theirs.
+models' visible text is put under '##' titles, as for imported traces; every word is theirs.
 """
 
 import re
@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmarks.loopback_replies import Reply
 from weak2wise_core.answers import Agreement, find_mentions, rule
+from weak2wise_core.importing import with_titles
 from weak2wise_core.truncation import sentence_end
 
 
@@ -31,7 +32,7 @@ class Replay:
         if model == "truncator":
             return Reply(content=self._endpoint(row, texts[-1]))
         trace = row["candidates"][int(model.removeprefix("strong-"))]
-        return Reply(content=steps_of(trace["content"]), reasoning=trace["reasoning_content"])
+        return Reply(content=with_titles(trace["content"]), reasoning=trace["reasoning_content"])
 
     def _weak(self, row: Mapping[str, Any], prompt: str) -> str:
         """Unaided, the weaker attempt; with a hint that still shows the answer, the better one."""
@@ -49,13 +50,3 @@ class Replay:
         start, end = next(find_mentions(trace, row["answer"]))
         begins = max(trace.rfind(". ", 0, start), trace.rfind("\n", 0, start)) + 1
         return trace[begins : sentence_end(trace, end)].strip()
-
-
-def steps_of(content: str) -> str:
-    """Recorded visible text under '##' titles, its last boxed answer as the final step."""
-    plain = re.sub(r"^#+ *", "", content, flags=re.MULTILINE)
-    paragraphs = [part.strip() for part in re.split(r"\n\s*\n", plain) if part.strip()]
-    titled = [f"## Step {number}\n{text}" for number, text in enumerate(paragraphs, start=1)]
-    boxed = re.findall(r"\\boxed\{((?:[^{}]|\{[^{}]*\})*)\}", content)
-    final = f"\\boxed{{{boxed[-1]}}}" if boxed else paragraphs[-1]
-    return "\n\n".join([*titled, f"## Final Answer\n{final}"])
