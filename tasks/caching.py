@@ -13,7 +13,7 @@ from prefect.cache_policies import CachePolicy
 from prefect.context import TaskRunContext
 
 from tasks.identities import model_identity
-from weak2wise_core.config import JudgeMethod, ModelSpec, Recipe, TruncationMethod
+from weak2wise_core.config import JudgeMethod, ModelSpec, Policy, Recipe, TruncationMethod
 from weak2wise_core.hashing import content_hash
 from weak2wise_core.prompts import PromptSet, load_prompts
 
@@ -76,12 +76,14 @@ def _generate_candidates(recipe: Recipe, prompts: PromptSet) -> dict[str, Any]:
 
 
 def _score_step_masks(recipe: Recipe, prompts: PromptSet) -> dict[str, Any]:
+    settings = recipe.step_mask
+    raced = settings.policy is Policy.RACE  # then the weights decide which levels are asked
     return {
         "weak": model_identity(recipe.models.weak),
         "tokenizer": _tokenizer(recipe.models.weak),
         "hint": prompts.hint.version,
-        "granularity": recipe.step_mask.granularity,
-        "policy": recipe.step_mask.policy.value,
+        "granularity": settings.granularity,
+        "race": settings.model_dump(mode="json") if raced else None,
         "judge": _judge(recipe, prompts),
     }
 

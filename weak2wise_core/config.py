@@ -42,8 +42,9 @@ class Reading(StrEnum):
 
 
 class Policy(StrEnum):
-    """How many mask levels are asked; see `weak2wise_core.stages`."""
+    """How many mask levels are asked; the golden reasoning is the same."""
 
+    RACE = "race"
     EXHAUSTIVE = "exhaustive"
 
 
@@ -246,7 +247,10 @@ class StepMaskSettings(Settings):
     granularity: int = Field(6, ge=2, le=12, description="n, the number of mask levels (4.1)")
     beta: float = Field(0.5, ge=0, le=1, description="weight of s_avg in equation 7 (4.1)")
     reading: Reading = Field(Reading.UNIT_RANGE, description="how equation 6 is read")
-    policy: Policy = Field(Policy.EXHAUSTIVE, description="exhaustive asks every level")
+    policy: Policy = Field(
+        Policy.RACE,
+        description="race asks until the winner is proven (ours); exhaustive asks every level",
+    )
 
     @property
     def exact_beta(self) -> Fraction:

@@ -79,9 +79,9 @@ class Ledger:
 
 
 @contextmanager
-def ledger() -> Iterator[Ledger]:
+def ledger(into: Ledger | None = None) -> Iterator[Ledger]:
     """Collect what every call made inside takes, in this task and in tasks started from it."""
-    opened = Ledger()
+    opened = into or Ledger()
     token = _LEDGER.set(opened)
     try:
         yield opened

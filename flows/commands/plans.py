@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from weak2wise_core.config import JudgeMethod, ModelSpec, Recipe, TruncationMethod
+from weak2wise_core.config import JudgeMethod, ModelSpec, Policy, Recipe, TruncationMethod
 from weak2wise_core.gateway import price
 from weak2wise_core.prompts import load_prompts
 from weak2wise_core.questions import decontaminate, load_questions
@@ -53,6 +53,8 @@ class Plan:
     questions: int
     rejected: int
     calls: tuple[PlannedCalls, ...]
+    races: bool
+    """Whether candidates race, so that fewer step-mask calls are made than at most."""
 
     @property
     def most(self) -> int:
@@ -83,6 +85,7 @@ def plan_of(recipe: Recipe) -> Plan:
         questions=len(questions),
         rejected=len(loaded.rejections) + len(dropped),
         calls=tuple(_calls(recipe, questions)),
+        races=recipe.step_mask.policy is Policy.RACE,
     )
 
 
@@ -183,6 +186,8 @@ def show_plan(plan: Plan, console: Console) -> None:
         f"{'no limit is set' if most is None else f'{most:,.2f} USD'}.",
         soft_wrap=True,
     )
+    if plan.races:
+        console.print("Candidates race: fewer step-mask calls will do, how many depends on them.")
     console.print(
         "Typical replies are assumed, not measured: "
         + ", ".join(f"{name} {tokens}" for name, tokens in TYPICAL_REPLY.items())

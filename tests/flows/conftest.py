@@ -65,6 +65,7 @@ def testbed_recipe(repository: Path) -> Callable[..., Recipe]:
                 ],
             },
             "generate": {"samples_per_model": 2},
+            "step_mask": {"policy": "exhaustive"},
             "judging": {"method": "rule"},
             "truncation": {"method": "rule", "over_tokens": 0},
             "sft": {"max_tokens": 1024},

@@ -61,11 +61,28 @@ async def test_another_beta_recomputes_the_selection_and_asks_nothing(
     """Outcomes of mask levels do not depend on how they are weighed."""
     await build(testbed_recipe(), progress=Progress())
     progress = Progress()
-    state = await build(testbed_recipe(step_mask={"beta": 0.9}), progress=progress)
+    recipe = testbed_recipe(step_mask={"beta": 0.9, "policy": "exhaustive"})
+    state = await build(recipe, progress=progress)
     assert state.name == "Completed"
     assert (progress.calls, progress.stored) == (0, 0)
     assert recomputed(progress) <= {"select_golden", "truncate_golden", "format_sft"}
     assert "select_golden" in recomputed(progress)
+
+
+async def test_a_race_gives_the_same_training_set(
+    build: Build, testbed_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    """Racing and asking every level end with the same train.parquet, byte for byte."""
+    asked, train = {}, {}
+    for policy in ("race", "exhaustive"):
+        progress = Progress()
+        recipe = testbed_recipe(step_mask={"policy": policy})
+        state = await build(recipe, progress=progress, data=tmp_path / policy)
+        published = await state.aresult()
+        train[policy] = (published.folder / "train.parquet").read_bytes()
+        asked[policy] = published.manifest["counts"]["mask_levels_asked"]
+    assert train["race"] == train["exhaustive"]
+    assert asked["race"] < asked["exhaustive"]
 
 
 async def test_one_changed_question_recomputes_one_shard(
@@ -144,6 +161,7 @@ def server_recipe(server: LoopbackServer, questions: Path, **changes: Any) -> Re
             "strong": [entry | {"name": "strong", "model": "s"}],
         },
         "generate": {"samples_per_model": 1},
+        "step_mask": {"policy": "exhaustive"},
         "judging": {"method": "rule"},
         "truncation": {"method": "rule"},
         "sft": {"max_tokens": 4096},

@@ -24,6 +24,7 @@ def recipe(**changes: Any) -> Recipe:
             "judge": {"backend": "openai", "model": "j", "base_urls": ["http://j/v1"]},
             "truncator": {"backend": "openai", "model": "t", "base_urls": ["http://t/v1"]},
         },
+        "step_mask": {"policy": "exhaustive"},
     }
     for dotted, value in changes.items():
         *parents, last = dotted.split("__")
@@ -103,3 +104,10 @@ def test_every_stage_has_a_version_and_settings() -> None:
         assert stage_settings(stage, recipe())
         assert key(stage, recipe()).startswith(f"stage={stage}/")
         assert key(stage, recipe()).endswith(".parquet")
+
+
+def test_a_race_reads_the_weights_that_it_races_by() -> None:
+    """With the policy `race` another beta asks other levels: that is another run."""
+    race, other = (recipe(step_mask__policy="race", step_mask__beta=beta) for beta in (0.5, 0.7))
+    assert key("score_step_masks", race) != key("score_step_masks", other)
+    assert key("score_step_masks", race) != key("score_step_masks", recipe())

@@ -14,10 +14,12 @@ from weak2wise_core.gateway import price
 from weak2wise_core.hashing import content_hash
 from weak2wise_core.prompts import load_prompts
 from weak2wise_core.records import (
+    MaskOutcomes,
     RejectionKind,
     Spent,
     Truncation,
     Usage,
+    Verdict,
 )
 
 FORMAT = "weak2wise.dataset/1"
@@ -53,7 +55,7 @@ def counts(contents: Contents) -> dict[str, int]:
         "candidates": len(contents.candidates),
         "candidates_refused": sum(one.refusal is not None for one in contents.candidates),
         "scored": len(contents.outcomes),
-        "scored_without_score": sum(one.score is None for one in contents.scores),
+        "set_aside": sum(_has_unjudged(one) for one in contents.outcomes),
         "mask_levels_asked": sum(sum(one.asked) for one in contents.outcomes),
         "golden": len(contents.golden),
         "train": len(contents.train),
@@ -61,6 +63,12 @@ def counts(contents: Contents) -> dict[str, int]:
         "dropped": kinds[RejectionKind.DROPPED],
         "quarantined": kinds[RejectionKind.QUARANTINED],
     }
+
+
+def _has_unjudged(row: MaskOutcomes) -> bool:
+    """A level was asked and nobody could judge the answer: the candidate cannot win."""
+    cells = zip(row.outcomes, row.asked, strict=True)
+    return any(asked and outcome is Verdict.UNJUDGED for outcome, asked in cells)
 
 
 def settings_of(recipe: Recipe) -> dict[str, Any]:

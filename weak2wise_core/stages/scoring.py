@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from weak2wise_core.config import StepMaskSettings
-from weak2wise_core.gateway import Asker, ledger
+from weak2wise_core.config import Policy, StepMaskSettings
+from weak2wise_core.gateway import Asker, Ledger, ledger
 from weak2wise_core.masking import mask_trace
 from weak2wise_core.prompts import PromptSet
+from weak2wise_core.racing import Cell, Entrant, Race
 from weak2wise_core.records import CandidateTrace, MaskOutcomes, Message, Question, Verdict
 from weak2wise_core.stages.judge import Judge
-from weak2wise_core.steps import split_steps
+from weak2wise_core.steps import Step, split_steps
 
 
 async def ask_mask_levels(
@@ -22,7 +23,7 @@ async def ask_mask_levels(
     settings: StepMaskSettings,
     prompts: PromptSet,
 ) -> list[MaskOutcomes]:
-    """Give every masked form of every candidate to the weak model as a hint.
+    """Give masked forms of the candidates to the weak model as hints.
 
     Args:
         question: The question that the candidates answer.
@@ -30,39 +31,70 @@ async def ask_mask_levels(
         weak: The model to be taught.
         judge: Decides whether the hinted answer is correct.
         count_tokens: Length of a text in tokens of the weak model, for ties.
-        settings: Mask granularity.
+        settings: Granularity, and whether every level is asked or the candidates race; a race also
+            reads beta and the reading of equation 6.
         prompts: The wording of P_qr.
 
     Returns:
-        One row for each candidate, in the order given, with one outcome a level.
+        One row for each candidate, in the order given, with one outcome a level. A level that a
+        race did not need is unjudged and not `asked`.
 
     Raises:
         ModelError: A call gave no usable reply.
         TraceFormatError: A candidate has no steps.
     """
+    sheets = [_Sheet(one, count_tokens(one.normal_reasoning), settings) for one in candidates]
 
-    async def level_of(candidate: CandidateTrace, level: int) -> tuple[str, Verdict]:
-        hint = mask_trace(
-            split_steps(candidate.step_reasoning), level=level, granularity=settings.granularity
-        )
+    async def ask(cell: Cell) -> Verdict:
+        sheet = sheets[cell.candidate]
+        hint = mask_trace(sheet.steps, level=cell.level, granularity=settings.granularity)
         text = prompts.hint.fill(question=question.question, step_reasoning=hint)
-        # Levels are different prompts, so every one of them is draw 0.
-        reply = await weak.ask([Message(role="user", content=text)], affinity=question.id)
-        return reply.content, (await judge.judge(question, reply)).verdict
+        with ledger(sheet.taken):
+            # Levels are different prompts, so every one of them is draw 0.
+            reply = await weak.ask([Message(role="user", content=text)], affinity=question.id)
+            verdict = (await judge.judge(question, reply)).verdict
+        sheet.fill(cell.level, reply.content, verdict)
+        return verdict
 
-    async def one(candidate: CandidateTrace) -> MaskOutcomes:
-        with ledger() as taken:
-            levels = range(settings.granularity)
-            cells = await asyncio.gather(*(level_of(candidate, level) for level in levels))
-        return MaskOutcomes(
-            question_id=question.id,
-            strong_model=candidate.strong_model,
-            draw=candidate.draw,
-            outcomes=tuple(verdict for _, verdict in cells),
-            asked=tuple(True for _ in cells),
-            attempts=tuple(attempt for attempt, _ in cells),
-            normal_tokens=count_tokens(candidate.normal_reasoning),
-            spent=taken.spent(),
+    if settings.policy is Policy.RACE:
+        race = Race([sheet.entrant for sheet in sheets], settings=settings)
+        while (cell := race.next_cell()) is not None:
+            race.record(cell, await ask(cell))
+    else:
+        levels = range(settings.granularity)
+        cells = [Cell(one, level) for one in range(len(sheets)) for level in levels]
+        await asyncio.gather(*(ask(cell) for cell in cells))
+    return [sheet.row() for sheet in sheets]
+
+
+class _Sheet:
+    """What is known of one candidate while its levels are asked."""
+
+    def __init__(
+        self, candidate: CandidateTrace, normal_tokens: int, settings: StepMaskSettings
+    ) -> None:
+        self.candidate = candidate
+        self.steps: tuple[Step, ...] = split_steps(candidate.step_reasoning)
+        self.entrant = Entrant(
+            normal_tokens=normal_tokens, strong_model=candidate.strong_model, draw=candidate.draw
         )
+        self.taken = Ledger()
+        self._outcomes = [Verdict.UNJUDGED] * settings.granularity
+        self._asked = [False] * settings.granularity
+        self._attempts = [""] * settings.granularity
 
-    return list(await asyncio.gather(*(one(candidate) for candidate in candidates)))
+    def fill(self, level: int, attempt: str, verdict: Verdict) -> None:
+        self._outcomes[level], self._asked[level] = verdict, True
+        self._attempts[level] = attempt
+
+    def row(self) -> MaskOutcomes:
+        return MaskOutcomes(
+            question_id=self.candidate.question_id,
+            strong_model=self.candidate.strong_model,
+            draw=self.candidate.draw,
+            outcomes=tuple(self._outcomes),
+            asked=tuple(self._asked),
+            attempts=tuple(self._attempts),
+            normal_tokens=self.entrant.normal_tokens,
+            spent=self.taken.spent(),
+        )

@@ -9,6 +9,7 @@ from weak2wise_core.config import (
     GenerateSettings,
     JudgeMethod,
     JudgingSettings,
+    Policy,
     StepMaskSettings,
     TruncationMethod,
     TruncationSettings,
@@ -36,6 +37,7 @@ from weak2wise_core.stages.selecting import golden_of
 from weak2wise_core.stages.truncating import truncate_golden
 
 PROMPTS = PromptSet()
+EXHAUSTIVE = StepMaskSettings(policy=Policy.EXHAUSTIVE)
 STEPS = "## Multiply\nSix times seven gives forty-two\n\n## Final Answer\n42"
 THINKING = "6 * 7 = 42. So the answer is 42. Wait, let me check: 7 * 6 = 42. Yes."
 
@@ -97,7 +99,7 @@ async def test_filter_and_hint_prompts_differ_in_the_hint_only(
         weak=model,
         judge=judge,
         count_tokens=len,
-        settings=StepMaskSettings(),
+        settings=EXHAUSTIVE,
         prompts=PROMPTS,
     )
     solve, *hints = (call.messages[-1].content for call in script.calls)
@@ -189,7 +191,7 @@ async def test_every_mask_level_is_asked_and_none_shows_the_answer(
         weak=model,
         judge=judge,
         count_tokens=len,
-        settings=StepMaskSettings(),
+        settings=EXHAUSTIVE,
         prompts=PROMPTS,
     )
     assert row.outcomes == (Verdict.CORRECT, *[Verdict.INCORRECT] * 5)
@@ -197,6 +199,41 @@ async def test_every_mask_level_is_asked_and_none_shows_the_answer(
     assert row.asked == (True,) * 6
     assert not any("Final Answer" in call.messages[-1].content for call in script.calls)
     assert not any("42" in call.messages[-1].content for call in script.calls)
+
+
+async def test_a_race_asks_less_and_finds_the_same_winner(
+    question: Question,
+    judge: Judge,
+    handle: Callable,  # type: ignore[type-arg]
+) -> None:
+    """Levels that cannot change the winner are not asked, and say so in their rows."""
+    clear = "## Think\nThe product of six and seven is forty-two\n\n## Final Answer\n42"
+    rows = [candidate(draw=0), candidate(steps=clear, draw=1), candidate(steps=clear, draw=2)]
+
+    def weak(messages: Sequence[Message], _sampling: Sampling, _draw: int) -> str:
+        return r"\boxed{42}" if "of six" in messages[-1].content else r"\boxed{0}"
+
+    found, calls = {}, {}
+    for policy in Policy:
+        model, script = handle(weak)
+        settings = StepMaskSettings(policy=policy)
+        outcomes = await ask_mask_levels(
+            question,
+            rows,
+            weak=model,
+            judge=judge,
+            count_tokens=len,
+            settings=settings,
+            prompts=PROMPTS,
+        )
+        calls[policy] = len(script.calls)
+        assert sum(sum(row.asked) for row in outcomes) == len(script.calls)
+        assert [[spent.calls for spent in row.spent] for row in outcomes] == [
+            [sum(row.asked)] if any(row.asked) else [] for row in outcomes
+        ]
+        found[policy] = golden_of(question, candidates=rows, outcomes=outcomes, settings=settings)
+    assert found[Policy.RACE] == found[Policy.EXHAUSTIVE]
+    assert calls[Policy.RACE] < calls[Policy.EXHAUSTIVE] == 18
 
 
 def test_a_question_whose_candidates_are_all_refused_is_named(question: Question) -> None:
