@@ -15,6 +15,7 @@ from weak2wise_core.errors import Weak2WiseError
 # whoever sets the variables gets what they say.
 _QUIET_ENGINE = {
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "DO_NOT_TRACK": "1",

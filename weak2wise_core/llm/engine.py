@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from weak2wise_core.config import ModelSpec
 from weak2wise_core.errors import FatalModelError, MissingExtraError, RequestRefusedError
 from weak2wise_core.llm.batching import Answer, Dropped, Prompt
+from weak2wise_core.llm.lazy import IMPORTING
 from weak2wise_core.llm.protocol import Sampling
 from weak2wise_core.llm.sampling import HONOURED, Choice, RowwiseChooser, noise_seed
 from weak2wise_core.llm.tokens import Tokens
@@ -52,7 +53,8 @@ class Engine:
             model: A causal language model in evaluation mode, on its device.
             tokens: Its tokenizer.
         """
-        from transformers import GenerationConfig
+        with IMPORTING:
+            from transformers import GenerationConfig
 
         self.tokens = tokens
         self._model: Any = model
@@ -123,8 +125,9 @@ class Engine:
         raise MemoryError(reason)
 
     def _generate(self, prompts: Sequence[Prompt], *, dropped: Dropped) -> list[Answer]:
-        import torch
-        from transformers import GenerationConfig
+        with IMPORTING:
+            import torch
+            from transformers import GenerationConfig
 
         width = max(len(prompt.ids) for prompt in prompts)
         padding = [width - len(prompt.ids) for prompt in prompts]
@@ -213,10 +216,11 @@ def load_engine(spec: ModelSpec) -> Engine:
 
 
 def _load_weights(spec: ModelSpec, *, device: str) -> Any:
-    import torch
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
-    from transformers.utils import logging as transformers_logging
+    with IMPORTING:
+        import torch
+        from safetensors import SafetensorError
+        from transformers import AutoModelForCausalLM
+        from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # it breaks displays
     auto = "float32" if device.startswith("cpu") else "bfloat16"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weak2wise_core.errors import InputFileError, RequestRefusedError, UsageError
+from weak2wise_core.llm.lazy import IMPORTING
 from weak2wise_core.records import Message
 
 if TYPE_CHECKING:
@@ -202,7 +203,8 @@ def _read_tokenizer(name: str) -> "PreTrainedTokenizerBase":
     `AutoTokenizer` comes second because it replaces the pre-tokenizer of a `tokenizer.json` by the
     one that is usual for the architecture, which can split the same text differently.
     """
-    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+    with IMPORTING:
+        from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     reason: Exception | None = None
     try:

@@ -1,0 +1,252 @@
+"""Laws of the command line: one clear sentence and the right exit code."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from flows.cli import app
+from weak2wise_core.errors import Weak2WiseError
+
+runner = CliRunner()
+
+
+def invoke(*arguments: object) -> tuple[int, str]:
+    """Exit code and output of a command, errors included, as `main` reports them."""
+    result = runner.invoke(app, [str(one) for one in arguments])
+    if isinstance(result.exception, Weak2WiseError):
+        return result.exception.exit_code, f"{result.output}{result.exception}"
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.output
+
+
+def lines(path: Path, rows: list[Any]) -> Path:
+    """A JSONL file."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def objects(text: str) -> list[dict[str, Any]]:
+    """The JSON objects among the lines of an output."""
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+
+def test_verify_judges_by_rule_in_the_order_of_the_file(tmp_path: Path) -> None:
+    """Rows go out as they came in, with one of three verdicts."""
+    rows = [
+        {"id": "a", "question": "?", "gold": 42, "attempt": "So it is \\boxed{42}."},
+        {"id": "b", "question": "?", "gold": "42", "attempt": "The answer is 41."},
+        {"id": "c", "question": "?", "gold": "a long story", "attempt": "another story"},
+        {"id": "d", "question": "?", "attempt": "no gold"},
+    ]
+    code, output = invoke("verify", lines(tmp_path / "a.jsonl", rows))
+    found = objects(output)
+    assert code == 0
+    assert [row["id"] for row in found] == ["a", "b", "c", "d"]
+    assert [row["verdict"] for row in found][:2] == ["correct", "incorrect"]
+    assert {row["verdict"] for row in found[2:]} == {"unjudged"}
+
+
+@pytest.mark.parametrize(
+    ("name", "share", "false_positives"),
+    [("gsm8k_attempts_labelled", 0.975, 0), ("math_pairs_from_mathverify", 0.96, 1)],
+)
+def test_verify_agrees_with_people_on_real_attempts(
+    shared_data: Path, tmp_path: Path, name: str, share: float, false_positives: int
+) -> None:
+    """Verdicts by rule agree with published labels, and hardly ever praise a wrong answer."""
+    source, target = shared_data / "verify" / f"{name}.jsonl", tmp_path / "verdicts.jsonl"
+    code, _ = invoke("verify", source, "--output", target)
+    labels = [json.loads(line)["label"] for line in source.read_text().splitlines()]
+    verdicts = [json.loads(line)["verdict"] for line in target.read_text().splitlines()]
+    pairs = list(zip(labels, verdicts, strict=True))
+    agreed = sum(verdict == ("correct" if label else "incorrect") for label, verdict in pairs)
+    assert code == 0
+    assert agreed / len(pairs) >= share
+    assert sum(not label and verdict == "correct" for label, verdict in pairs) <= false_positives
+
+
+def test_truncate_returns_prefixes_or_a_reason(tmp_path: Path) -> None:
+    """Each row is an exact prefix that holds the answer, or null with a reason."""
+    trace = "2 * 3 = 6. So it is 6. Wait, let me check. Yes."
+    rows = [
+        {"id": "a", "model": "m", "gold": 6, "reasoning_content": trace},
+        {"id": "b", "model": "m", "gold": "7", "reasoning_content": trace},
+        {"id": "c", "model": "m", "gold": "7", "reasoning_content": None},
+    ]
+    code, output = invoke("truncate", lines(tmp_path / "t.jsonl", rows), "--method", "rule")
+    found = objects(output)
+    assert code == 0
+    assert trace.startswith(found[0]["truncated"])
+    assert "6" in found[0]["truncated"]
+    assert [(row["truncated"], bool(row["reason"])) for row in found[1:]] == [(None, True)] * 2
+
+
+def test_mask_shows_every_level_and_never_the_answer(tmp_path: Path) -> None:
+    """Six levels, the lightest whole, none with the final step."""
+    path = tmp_path / "t.txt"
+    path.write_text("## Add\n1 + 1 is two\n\n## Final Answer\nanswer-42")
+    code, output = invoke("mask", path, "--json")
+    shown = json.loads(output)["levels"]
+    assert (code, len(shown)) == (0, 6)
+    assert "1 + 1 is two" in shown[0]
+    assert not any("answer-42" in level for level in shown)
+
+
+def test_mask_of_a_text_without_steps_is_an_error(tmp_path: Path) -> None:
+    """The message says what a step looks like."""
+    path = tmp_path / "t.txt"
+    path.write_text("no steps here")
+    code, output = invoke("mask", path)
+    assert code == 1
+    assert "##" in output
+
+
+def test_import_traces_writes_candidates_that_name_their_refusals(tmp_path: Path) -> None:
+    """The file holds usable and refused candidates; the counts say how many of each."""
+    row = {"id": "q", "question": "1 + 1?", "gold": "2", "model": "m", "reasoning_content": "t"}
+    rows = [row | {"content": "## A\nx\n\n## Final Answer\n2"}, row | {"content": "just 2"}]
+    target = tmp_path / "c.parquet"
+    code, output = invoke(
+        "import-traces", lines(tmp_path / "t.jsonl", rows), "-o", target, "--json"
+    )
+    facts = json.loads(output)
+    assert code == 0
+    assert (facts["rows"], facts["usable"], facts["refused"]) == (2, 1, {"no_step": 1})
+    assert pd.read_parquet(target)["refusal"].tolist()[1] == "no_step"
+
+
+@pytest.fixture
+def paper_recipe(tmp_path: Path) -> Path:
+    """The paper's sizes: a thousand questions, no filter, two strong models, three votes."""
+    rows = [{"question": f"Question number {i}?", "answer": i} for i in range(1000)]
+    model = {"backend": "openai", "model": "m", "base_urls": ["http://127.0.0.1:9/v1"]}
+    priced = model | {"max_tokens": 1000, "usd_per_mtok": {"input": 1, "output": 2}}
+    recipe = {
+        "dataset": "d",
+        "questions": {"path": str(lines(tmp_path / "q.jsonl", rows))},
+        "filter": {"enabled": False},
+        "models": {
+            "weak": model,
+            "strong": [priced | {"name": "a"}, priced | {"name": "b"}],
+            "judge": priced,
+            "truncator": model,
+        },
+    }
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(recipe))
+    return path
+
+
+def test_plan_counts_the_calls_of_the_paper(paper_recipe: Path) -> None:
+    """6,000 strong generations, 36,000 weak ones, up to 108,000 votes, and nothing is asked."""
+    code, output = invoke("plan", paper_recipe, "--json")
+    calls = {(row["stage"], row["model"]): row["most"] for row in json.loads(output)["calls"]}
+    assert code == 0
+    assert calls["generate_candidates", "a"] + calls["generate_candidates", "b"] == 6_000
+    assert calls["score_step_masks", "weak"] == 36_000
+    assert calls["score_step_masks", "judge"] == 108_000
+    assert calls["truncate_golden", "truncator"] == 1_000
+    assert not any(stage == "filter_qa" for stage, _ in calls)
+
+
+def test_plan_prices_the_calls(paper_recipe: Path) -> None:
+    """Money is calls times tokens times price; without a limit of replies there is no upper end."""
+    rows = json.loads(invoke("plan", paper_recipe, "--json")[1])["calls"]
+    judge = next(row for row in rows if row["model"] == "judge")
+    expected = judge["most"] * (judge["prompt_tokens"] * 1 + 1000 * 2) / 1e6
+    assert judge["usd_most"] == pytest.approx(expected, abs=0.01)
+    code, output = invoke("plan", paper_recipe)
+    assert code == 0
+    assert "108,000" in output
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "found"),
+    [
+        (["--set", "nonsense"], 2, "KEY=VALUE"),
+        (["--set", "colour=1"], 2, "colour: unknown key"),
+        (["--set", "step_mask.beta=2"], 2, "step_mask.beta"),
+        (["--set", "questions.path=absent.jsonl"], 2, "absent.jsonl does not exist"),
+        (["--limit", "0"], 2, ""),
+    ],
+)
+def test_bad_usage_is_one_sentence_and_exit_code_2(
+    paper_recipe: Path, change: list[str], code: int, found: str
+) -> None:
+    """What was asked for cannot be done as written, and nothing was started."""
+    got, output = invoke("plan", paper_recipe, *change)
+    assert got == code
+    assert found in output
+
+
+def test_every_command_has_help_with_an_example() -> None:
+    """`--help` of every command shows how it is called."""
+    for name in ("build", "plan", "doctor", "verify", "truncate", "mask", "import-traces"):
+        code, output = invoke(name, "--help")
+        assert code == 0
+        assert f"weak2wise {name}" in output.replace("\n", " ")
+    for name in ("stats", "prune", "verify", "export"):
+        code, output = invoke("replies", name, "--help")
+        assert code == 0
+        assert f"weak2wise replies {name}" in output.replace("\n", " ")
+
+
+def test_replies_of_a_folder_without_a_store_is_an_error(tmp_path: Path) -> None:
+    """A mistyped folder makes no new store."""
+    code, output = invoke("replies", "stats", "--data-dir", tmp_path / "nothing")
+    assert code == 2
+    assert "no reply store" in output
+    assert not (tmp_path / "nothing").exists()
+
+
+class TestProcess:
+    """The command as a process of its own."""
+
+    @staticmethod
+    def start(recipe: Path, data: Path, repository: Path, *more: str) -> subprocess.Popen[str]:
+        """Start a build in the background."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "flows.cli", "build", str(recipe), *more],
+            cwd=repository,
+            env=os.environ | {"WEAK2WISE_DATA": str(data), "PREFECT_HOME": str(data / "prefect")},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+    def test_a_stopped_build_says_how_to_go_on(
+        self, tmp_path: Path, repository: Path, number: int, code: int
+    ) -> None:
+        """Ctrl-C and SIGTERM end with their exit codes; the build goes on from the reply store."""
+        recipe = repository / "deployments" / "recipes" / "testbed.yaml"
+        process = self.start(recipe, tmp_path, repository)
+        store = tmp_path / "replies.sqlite-wal"
+        for _ in range(600):
+            if store.exists() and store.stat().st_size > 500_000:
+                break
+            time.sleep(0.1)
+        process.send_signal(number)
+        output, errors = process.communicate(timeout=120)
+        assert process.returncode == code, output + errors
+        assert "go on" in errors
+        assert "Traceback" not in errors
+        again = self.start(recipe, tmp_path, repository, "--json")
+        output, errors = again.communicate(timeout=240)
+        assert again.returncode == 0, errors
+        facts = json.loads(output)
+        answered = facts["run"]["calls"] + facts["run"]["stored"]
+        assert facts["state"] == "Completed"
+        assert 0 < facts["run"]["calls"] < answered
