@@ -1,7 +1,7 @@
 """weak2wise: question-answer pairs -> a published dataset of golden reasonings (figure 2)."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, cast
@@ -18,16 +18,22 @@ from tasks.progress import Progress
 from tasks.publish_dataset import publish_dataset
 from tasks.reporting import announce, live_progress, report_run
 from tasks.runtime import Runtime, data_folder, open_runtime
-from tasks.stage import gather_all
 from weak2wise_core.annotations import load_annotations
 from weak2wise_core.config import Recipe, ZeroScoreAction
 from weak2wise_core.dataset.contents import Contents
 from weak2wise_core.dataset.manifest import summary
 from weak2wise_core.dataset.publishing import Unpublished
-from weak2wise_core.errors import BudgetReachedError, FatalModelError, StoreError, UsageError
-from weak2wise_core.records import CandidateTrace, RejectionKind
+from weak2wise_core.errors import (
+    BudgetReachedError,
+    FatalModelError,
+    InputFileError,
+    StoreError,
+    UsageError,
+)
+from weak2wise_core.importing import load_imported
+from weak2wise_core.records import Question, RejectionKind
 from weak2wise_core.sharding import Shard, shards_of
-from weak2wise_core.stores.parquet import read
+from weak2wise_core.stages.gathering import gather_all
 
 PROGRESS: ContextVar[Progress | None] = ContextVar("weak2wise_progress", default=None)
 """Set by a caller in the same process that wants to watch the build."""
@@ -55,6 +61,7 @@ async def _build(recipe: Recipe, runtime: Runtime) -> Contents:
     loaded = await load_questions(recipe)
     shards = shards_of(loaded.questions, largest=recipe.execution.questions_per_task)
     runtime.progress.questions, runtime.progress.shards = len(loaded.questions), len(shards)
+    await runtime.tokens()  # a tokenizer that is not there is found before anything is paid
     get_run_logger().info(
         "%d rows: %d questions in %d shards, %d rejected",
         loaded.rows,
@@ -73,14 +80,18 @@ async def _build(recipe: Recipe, runtime: Runtime) -> Contents:
         outcomes=tuple(row for part in parts for row in part.outcomes),
         golden=tuple(row for part in parts for row in part.golden),
         train=tuple(row for part in parts for row in part.train),
+        prompts=runtime.prompts.versions(),
         rejections=(*loaded.rejections, *(row for part in parts for row in part.rejections)),
     )
 
 
 async def _travel(shards: list[Shard], *, recipe: Recipe, runtime: Runtime) -> list[Part]:
     gate = asyncio.Semaphore(recipe.execution.shards_in_flight)
-    stages, annotations = Stages.of(runtime), _annotations(recipe)
-    imported = [row for path in recipe.generate.imported for row in read(path, CandidateTrace)]
+    questions = [question for shard in shards for question in shard.questions]
+    stages, annotations = Stages.of(runtime), _annotations(recipe, questions)
+    imported = await asyncio.to_thread(
+        load_imported, recipe, questions, check=runtime.checker.check
+    )
 
     async def one(shard: Shard) -> Part:
         road = Road(
@@ -105,11 +116,16 @@ async def _travel(shards: list[Shard], *, recipe: Recipe, runtime: Runtime) -> l
     return await gather_all([one(shard) for shard in shards])
 
 
-def _annotations(recipe: Recipe) -> Mapping[str, str]:
+def _annotations(recipe: Recipe, questions: Sequence[Question]) -> Mapping[str, str]:
     path: Path | None = recipe.zero_score.annotations
     if recipe.zero_score.action is not ZeroScoreAction.ANNOTATE or path is None:
         return {}
-    return load_annotations(path)
+    found = load_annotations(path)
+    if unknown := sorted(set(found) - {question.id for question in questions}):
+        raise InputFileError(
+            f"annotations {path}: {len(unknown)} ids belong to no question, first {unknown[0]!r}"
+        )
+    return found
 
 
 async def _finish(contents: Contents, runtime: Runtime) -> State[Any]:
@@ -127,9 +143,16 @@ async def _finish(contents: Contents, runtime: Runtime) -> State[Any]:
             f"The first: {failed[0].question_id}, {failed[0].stage}: {failed[0].detail}",
             data=Unpublished(manifest=summary(contents)),
         )
+    if not contents.train:
+        await report_run(runtime, contents=contents)
+        return Failed(
+            name="NothingToTrainOn",
+            message=f"none of {contents.rows} rows became a training example; nothing is published",
+            data=Unpublished(manifest=summary(contents)),
+        )
     published = await publish_dataset(cast("Contents", quote(contents)), runtime.data)
-    await report_run(runtime, contents=contents, published=published)
     announce(published)
+    await report_run(runtime, contents=contents, published=published)
     return Completed(
         name="CompletedWithQuarantine" if lost else "Completed",
         message=f"{len(contents.train)} training rows in {published.folder}",

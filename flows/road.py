@@ -16,6 +16,7 @@ from tasks.select_golden import select_golden
 from tasks.stage import StageTask, stored_in
 from tasks.truncate_golden import truncate_golden
 from weak2wise_core.config import Recipe, ZeroScoreAction
+from weak2wise_core.errors import InputFileError
 from weak2wise_core.records import (
     Attempt,
     CandidateTrace,
@@ -98,6 +99,7 @@ class Road:
         self._stages = stages
         self._imported = imported
         self._annotations = annotations
+        self._first_draw = 0
         self.part = Part()
 
     async def travel(self) -> Part:
@@ -144,6 +146,7 @@ class Road:
         pending = list(questions)
         *_, (last, _) = rounds = self._rounds()
         for first, draws in rounds:
+            self._first_draw = first
             pending = await self._draw(pending, first=first, draws=draws)
             chosen = await self._run(
                 self._stages.select_golden,
@@ -158,6 +161,7 @@ class Road:
                 golden += await self._settle([r for r in chosen.rows if r.question_id in zero])
             found = {row.question_id for row in golden}
             pending = [question for question in pending if question.id not in found]
+        self._first_draw = 0
         return golden
 
     def _rounds(self) -> list[tuple[int, int]]:
@@ -227,14 +231,18 @@ class Road:
         """Run a stage over some questions of the shard; with none of them, do not run it."""
         if not questions:
             return StageResult(record_type=object, rows=())  # type: ignore[arg-type]
-        name = f"{self._shard.name}" + (f" from draw {d}" if (d := rows.get("first_draw")) else "")
+        name = self._shard.name + (f" from draw {self._first_draw}" if self._first_draw else "")
         progress = self._runtime.progress
         progress.enter(stage.name, len(questions))
         # Quoted rows are handed over as they are: the engine would walk every nested value.
         quoted = {key: quote(one) if isinstance(one, list) else one for key, one in rows.items()}
-        result: StageResult[R] = await stage(
-            recipe=self._recipe, shard=name, questions=quote(list(questions)), **quoted
-        )
+        inputs = {"recipe": self._recipe, "shard": name, "questions": quote(list(questions))}
+        try:
+            result: StageResult[R] = await stage(**inputs, **quoted)
+        except InputFileError:
+            # A stored result that is damaged or of an older format is made anew; if it was not
+            # that, the same error comes again.
+            result = await stage.with_options(refresh_cache=True)(**inputs, **quoted)
         progress.finish(stage.name, name, len(questions))
         return result
 

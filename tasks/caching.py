@@ -12,10 +12,12 @@ from typing import Any
 from prefect.cache_policies import CachePolicy
 from prefect.context import TaskRunContext
 
-from tasks.identities import model_identity
-from weak2wise_core.config import JudgeMethod, ModelSpec, Policy, Recipe, TruncationMethod
+from tasks.identities import model_identity, tokenizer_identity
+from tasks.runtime import prompts_of
+from weak2wise_core.config import JudgeMethod, Policy, Recipe, TruncationMethod
 from weak2wise_core.hashing import content_hash
-from weak2wise_core.prompts import PromptSet, load_prompts
+from weak2wise_core.prompts import PromptSet
+from weak2wise_core.stores.tables import TABLES
 
 VERSIONS: Mapping[str, str] = {
     "filter_qa": "1",
@@ -26,6 +28,9 @@ VERSIONS: Mapping[str, str] = {
     "format_sft": "1",
 }
 """Version of each stage; bump it when the same inputs give another output."""
+
+TABLE_IDS = sorted(table.id for table in TABLES.values())
+"""Formats of the stored tables; with another one a stored result cannot be read."""
 
 NOT_CONTENT = frozenset({"recipe", "shard"})
 """Task parameters that the key reads in part (the recipe) or not at all (the shard's name)."""
@@ -50,15 +55,15 @@ class StageKey(CachePolicy):
             TypeError: A row is not plain data; there is no fallback to pickle.
         """
         rows = {name: value for name, value in inputs.items() if name not in NOT_CONTENT}
-        digest = content_hash(
-            VERSIONS[self.stage], stage_settings(self.stage, inputs["recipe"]), rows
-        )
+        recipe = inputs["recipe"]
+        settings = stage_settings(self.stage, recipe, prompts=prompts_of(recipe))
+        digest = content_hash(VERSIONS[self.stage], TABLE_IDS, settings, rows)
         return f"stage={self.stage}/{digest[:40]}.parquet"
 
 
-def stage_settings(stage: str, recipe: Recipe) -> dict[str, Any]:
+def stage_settings(stage: str, recipe: Recipe, *, prompts: PromptSet) -> dict[str, Any]:
     """Everything in a recipe that changes the output of a stage, and nothing else."""
-    return _READS[stage](recipe, load_prompts(recipe.prompts))
+    return _READS[stage](recipe, prompts)
 
 
 def _filter_qa(recipe: Recipe, prompts: PromptSet) -> dict[str, Any]:
@@ -80,7 +85,7 @@ def _score_step_masks(recipe: Recipe, prompts: PromptSet) -> dict[str, Any]:
     raced = settings.policy is Policy.RACE  # then the weights decide which levels are asked
     return {
         "weak": model_identity(recipe.models.weak),
-        "tokenizer": _tokenizer(recipe.models.weak),
+        "tokenizer": tokenizer_identity(recipe.models.weak),
         "hint": prompts.hint.version,
         "granularity": settings.granularity,
         "race": settings.model_dump(mode="json") if raced else None,
@@ -97,15 +102,15 @@ def _truncate_golden(recipe: Recipe, prompts: PromptSet) -> dict[str, Any]:
     return {
         "truncation": recipe.truncation.model_dump(mode="json"),
         "truncator": model_identity(recipe.models.truncator) if asked else None,
-        "tokenizer": _tokenizer(recipe.models.weak),
-        "prompts": [prompts.truncate_endpoint.version, prompts.truncate_reemit.version],
+        "tokenizer": tokenizer_identity(recipe.models.weak),
+        "prompt": _truncation_prompt(recipe, prompts),
     }
 
 
 def _format_sft(recipe: Recipe, prompts: PromptSet) -> dict[str, Any]:
     return {
         "sft": recipe.sft.model_dump(mode="json"),
-        "tokenizer": _tokenizer(recipe.models.weak),
+        "tokenizer": tokenizer_identity(recipe.models.weak),
     }
 
 
@@ -119,9 +124,12 @@ def _judge(recipe: Recipe, prompts: PromptSet) -> dict[str, Any]:
     }
 
 
-def _tokenizer(weak: ModelSpec) -> str:
-    """The tokenizer by name: it comes with the model unless the recipe names another."""
-    return weak.tokenizer or f"{weak.backend.value}:{weak.model}"
+def _truncation_prompt(recipe: Recipe, prompts: PromptSet) -> str | None:
+    return {
+        TruncationMethod.ENDPOINT: prompts.truncate_endpoint.version,
+        TruncationMethod.REEMIT: prompts.truncate_reemit.version,
+        TruncationMethod.RULE: None,
+    }[recipe.truncation.method]
 
 
 _READS: Mapping[str, Callable[[Recipe, PromptSet], dict[str, Any]]] = {

@@ -3,11 +3,12 @@
 from functools import lru_cache
 from typing import Any
 
-from testbed.models import open_testbed_model
+from testbed.models import WEAK_MODEL_FOLDER, open_testbed_model
 from weak2wise_core.config import Backend, ModelSpec
 from weak2wise_core.errors import RecipeError
 from weak2wise_core.llm.local import TransformersModel
 from weak2wise_core.llm.protocol import ChatModel
+from weak2wise_core.llm.weights import model_name
 
 
 def local_model(spec: ModelSpec) -> ChatModel:
@@ -33,9 +34,21 @@ def model_identity(spec: ModelSpec | None) -> dict[str, Any] | None:
         return None
     identity = spec.identity()
     if spec.backend is not Backend.OPENAI:
-        plain = spec.model_dump(include=set(ModelSpec.model_fields))
-        identity["model"] = _weights(ModelSpec(**plain).model_dump_json())
+        given = spec.model_dump_json(include=set(ModelSpec.model_fields), exclude_unset=True)
+        identity["model"] = _weights(given)
     return identity
+
+
+def tokenizer_identity(weak: ModelSpec) -> str:
+    """The tokenizer of a model: a hub id, or the content of a folder, wherever it lies."""
+    if weak.backend is Backend.TESTBED and weak.tokenizer is None:
+        return _folder(str(WEAK_MODEL_FOLDER))
+    return _folder(weak.tokenizer or weak.model)
+
+
+@lru_cache(maxsize=64)
+def _folder(name: str) -> str:
+    return model_name(name)
 
 
 @lru_cache(maxsize=64)

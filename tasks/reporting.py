@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import UUID
 
+import httpx2 as httpx
 import prefect.runtime
 from prefect.artifacts import (
     acreate_markdown_artifact,
@@ -15,6 +16,7 @@ from prefect.artifacts import (
     aupdate_progress_artifact,
 )
 from prefect.events import emit_event
+from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
 
 from tasks.progress import STAGES, Progress
@@ -55,11 +57,13 @@ def fraction_done(progress: Progress) -> float:
 @asynccontextmanager
 async def live_progress(progress: Progress, *, dataset: str) -> AsyncIterator[None]:
     """Keep a progress artifact up to date while the block runs."""
-    artifact = await acreate_progress_artifact(
-        progress=0.0,
-        key=artifact_key(dataset, "progress"),
-        description=f"{progress.questions} questions in {progress.shards} shards",
-    )
+    artifact: Any = None
+    async with _tolerated("the progress"):
+        artifact = await acreate_progress_artifact(
+            progress=0.0,
+            key=artifact_key(dataset, "progress"),
+            description=f"{progress.questions} questions in {progress.shards} shards",
+        )
 
     async def keep_updating() -> None:
         while True:
@@ -76,15 +80,40 @@ async def live_progress(progress: Progress, *, dataset: str) -> AsyncIterator[No
             await updater
 
 
+@asynccontextmanager
+async def _tolerated(what: str) -> AsyncIterator[None]:
+    """Reports are for people: a server that cannot take one does not fail the build."""
+    try:
+        yield
+    except (httpx.HTTPError, PrefectException, OSError) as error:
+        get_run_logger().warning("%s could not be written: %s", what, error)
+
+
 async def _update(artifact: Any, percent: float) -> None:
+    if artifact is None:
+        return
     identity = artifact if isinstance(artifact, UUID) else artifact.id
-    await aupdate_progress_artifact(artifact_id=identity, progress=percent)
+    async with _tolerated("the progress"):
+        await aupdate_progress_artifact(artifact_id=identity, progress=percent)
 
 
 async def report_run(
     runtime: Runtime, *, contents: Contents | None, published: Published | None = None
 ) -> None:
     """Write what was dropped, what was paid and where the dataset is, as artifacts."""
+    async with _tolerated("the report"):
+        await _report(runtime, contents=contents, published=published)
+    get_run_logger().info(
+        "%d calls paid (%.4f USD), %d answered by the reply store",
+        runtime.progress.calls,
+        runtime.progress.usd,
+        runtime.progress.stored,
+    )
+
+
+async def _report(
+    runtime: Runtime, *, contents: Contents | None, published: Published | None
+) -> None:
     dataset = runtime.recipe.dataset
     if contents is not None:
         await acreate_table_artifact(
@@ -107,12 +136,6 @@ async def report_run(
         key=artifact_key(dataset, "summary"),
         markdown=summary(runtime.progress, contents=contents, published=published),
         description="How the build went",
-    )
-    get_run_logger().info(
-        "%d calls paid (%.4f USD), %d answered by the reply store",
-        runtime.progress.calls,
-        runtime.progress.usd,
-        runtime.progress.stored,
     )
 
 

@@ -7,7 +7,7 @@ through a context variable that the flow sets in its own event loop.
 import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from tasks.progress import Progress
 from weak2wise_core.config import Backend, ModelSpec, Recipe
 from weak2wise_core.equivalence import AnswerChecker
 from weak2wise_core.errors import BuildError, MissingKeyError
-from weak2wise_core.gateway import Asker, Gateway
+from weak2wise_core.gateway import Asker, Gateway, ModelHandle
 from weak2wise_core.hashing import content_hash
 from weak2wise_core.llm.protocol import ChatModel
 from weak2wise_core.llm.tokens import Tokens
@@ -70,8 +70,8 @@ class Runtime:
         self.data = data
         self.progress = progress or Progress()
         self.prompts: PromptSet = load_prompts(recipe.prompts)
-        self.checker = AnswerChecker()
         self.store = ReplyStore(data / REPLIES)
+        self.checker = AnswerChecker()
         self.gateway = Gateway(
             in_flight=recipe.execution.in_flight, store=self.store, budget=recipe.budget
         )
@@ -80,7 +80,7 @@ class Runtime:
         self._tokens: Tokens | None = None
         self._loading = asyncio.Lock()
 
-    def ask(self, name: str, *, stage: str) -> Asker:
+    def ask(self, name: str, *, stage: str) -> ModelHandle:
         """A model of the recipe, as one stage asks it."""
         spec = self.recipe.models.spec(name)
         return self.gateway.handle(self._model(spec), spec=spec, name=name, stage=stage)
@@ -89,7 +89,7 @@ class Runtime:
         """The strong models, by name."""
         return {spec.name: self.ask(spec.name, stage=stage) for spec in self.recipe.models.strong}
 
-    def truncator(self, *, stage: str) -> Asker | None:
+    def truncator(self, *, stage: str) -> ModelHandle | None:
         """The truncating model, or None where the recipe has none."""
         return self.ask(TRUNCATOR, stage=stage) if self.recipe.models.truncator else None
 
@@ -107,14 +107,15 @@ class Runtime:
 
     async def aclose(self) -> None:
         """Close every model and write what is left to the stores."""
-        for model in self._models.values():
-            await model.aclose()
-        await asyncio.to_thread(self.store.close)
-        await asyncio.to_thread(self.checker.close)
+        async with AsyncExitStack() as closing:  # all of them, also where one fails
+            closing.push_async_callback(asyncio.to_thread, self.checker.close)
+            closing.push_async_callback(asyncio.to_thread, self.store.close)
+            for model in self._models.values():
+                closing.push_async_callback(model.aclose)
 
     def _model(self, spec: ModelSpec) -> ChatModel:
         # Two roles on one model share its client and limits or, if local, its weights.
-        own = {"name", "usd_per_mtok", "tokenizer", "temperature", "top_p", "max_tokens", "seed"}
+        own = {"name", "usd_per_mtok", "temperature", "top_p", "max_tokens", "seed"}
         key = content_hash(spec.model_dump(mode="json", exclude=own))
         if key not in self._models:
             if spec.backend is Backend.OPENAI:
@@ -133,6 +134,12 @@ def load_tokens(weak: ModelSpec) -> Tokens:
 
         return Tokens.load(str(WEAK_MODEL_FOLDER))
     return Tokens.load(weak.tokenizer or weak.model)
+
+
+def prompts_of(recipe: Recipe) -> PromptSet:
+    """The wording that the running build read at its start; outside of one, what files say now."""
+    runtime = _CURRENT.get()
+    return load_prompts(recipe.prompts) if runtime is None else runtime.prompts
 
 
 @asynccontextmanager

@@ -1,6 +1,5 @@
 """What every stage task has in common: caching, Parquet results, one bad question at a time."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -20,6 +19,7 @@ from weak2wise_core.errors import (
     TraceFormatError,
 )
 from weak2wise_core.records import Question, Rejection, RejectionKind
+from weak2wise_core.stages.gathering import gather_all
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -107,17 +107,6 @@ async def over_questions(
     )
     keep_only_whole(result)
     return result
-
-
-async def gather_all(coroutines: Sequence[Coroutine[Any, Any, R]]) -> list[R]:
-    """Await all; the first error cancels the rest and is raised as itself, not in a group."""
-    running = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
-    try:
-        return list(await asyncio.gather(*running))
-    finally:
-        for future in running:
-            future.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
 
 
 def keep_only_whole(result: StageResult[Any]) -> None:

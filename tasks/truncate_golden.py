@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tasks.results import StageResult
 from tasks.runtime import current
-from tasks.stage import over_questions, stage_task
+from tasks.stage import do_not_cache, over_questions, stage_task
 from weak2wise_core.config import Recipe
 from weak2wise_core.records import GoldenReasoning, Question
 from weak2wise_core.stages.truncating import truncate_golden as cut
@@ -21,6 +21,7 @@ async def truncate_golden(
     """The same golden reasonings, each an exact prefix of its trace."""
     runtime, stage = current(), "truncate_golden"
     truncator, tokens = runtime.truncator(stage=stage), await runtime.tokens()
+    refusals_before = truncator.account.refused if truncator else 0
     by_question = {one.question_id: one for one in golden}
 
     async def one(question: Question) -> list[GoldenReasoning]:
@@ -35,6 +36,9 @@ async def truncate_golden(
             )
         ]
 
-    return await over_questions(
+    result = await over_questions(
         questions, one, stage=stage, shard=shard, record_type=GoldenReasoning
     )
+    if truncator and truncator.account.refused > refusals_before:
+        do_not_cache()  # the rule stood in for a truncator that the recipe may have wrong
+    return result

@@ -1,9 +1,11 @@
 """Fixtures that every test may use."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+REAL_DATA = "WEAK2WISE_REAL_DATA"
 REPOSITORY = Path(__file__).parents[1]
 
 
@@ -16,7 +18,7 @@ def repository() -> Path:
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real questions, answers and traces that are not part of the project."""
-    folder = REPOSITORY.parent / "shared" / "data"
+    folder = Path(os.environ.get(REAL_DATA, REPOSITORY.parent / "shared" / "data"))
     if not folder.is_dir():
-        pytest.skip(f"real data is absent: {folder}")
+        pytest.skip(f"real data is absent: set {REAL_DATA} to its folder")
     return folder

@@ -19,7 +19,7 @@ def load_annotations(path: Path) -> dict[str, str]:
         InputFileError: The file cannot be read, a line is malformed, or an id stands there twice.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputFileError(f"annotations {path} cannot be read: {error}") from error
     found: dict[str, str] = {}

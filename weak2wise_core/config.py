@@ -112,6 +112,12 @@ class Prices(Settings):
     )
 
 
+_SERVED_ONLY = frozenset(
+    {"base_urls", "api_key_env", "stream", "rpm", "tpm", "timeout_s", "retries"}
+)
+"""Settings of a model behind a server; a local one would ignore them."""
+
+
 class ModelSpec(Settings):
     """One model: what decides its replies, and how it is reached."""
 
@@ -154,6 +160,11 @@ class ModelSpec(Settings):
     def _reachable(self) -> Self:
         if self.backend is Backend.OPENAI and not self.base_urls:
             raise ValueError("backend openai needs at least one address in base_urls")
+        served = _SERVED_ONLY & self.model_fields_set
+        if self.backend is not Backend.OPENAI and served:
+            raise ValueError(
+                f"{', '.join(sorted(served))}: only a model with backend openai reads this"
+            )
         for url in self.base_urls:
             if not url.startswith(("http://", "https://")):
                 raise ValueError(f"base_urls: {url!r} does not begin with http:// or https://")
@@ -373,8 +384,12 @@ class Recipe(Settings):
                 f"truncation.method {self.truncation.method.value} needs models.truncator; "
                 "name one or set truncation.method: rule"
             )
-        if self.zero_score.max_draws < self.generate.samples_per_model:
+        zero = self.zero_score
+        again = zero.action is ZeroScoreAction.RESAMPLE
+        if again and zero.max_draws < self.generate.samples_per_model:
             raise ValueError("zero_score.max_draws is less than generate.samples_per_model")
+        if zero.annotations is not None and zero.action is not ZeroScoreAction.ANNOTATE:
+            raise ValueError("zero_score.annotations is read with zero_score.action: annotate only")
         return self
 
 

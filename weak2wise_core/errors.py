@@ -46,7 +46,7 @@ class InputFileError(UsageError):
 
 
 class MissingKeyError(UsageError):
-    """The environment variable or Secret block that should hold an API key does not exist."""
+    """The environment variable that should hold an API key is not set."""
 
 
 class MissingExtraError(UsageError):

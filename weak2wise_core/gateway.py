@@ -5,11 +5,10 @@ against the budget, and is asked. Whatever comes back is stored before anyone se
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from weak2wise_core.config import BudgetSettings, ModelSpec, Prices
@@ -18,6 +17,7 @@ from weak2wise_core.errors import (
     FatalModelError,
     ModelError,
     RequestRefusedError,
+    Weak2WiseError,
 )
 from weak2wise_core.llm.protocol import ChatModel, Sampling
 from weak2wise_core.records import ChatReply, Message, Spent, Usage
@@ -57,24 +57,25 @@ class Ledger:
     """Sums the replies that were used for one row, by model."""
 
     def __init__(self) -> None:
-        self._by_model: dict[str, list[Usage]] = {}
+        self._by_model: dict[tuple[str, str], list[Usage]] = {}
 
-    def add(self, model: str, usage: Usage) -> None:
+    def add(self, model: str, reply: ChatReply) -> None:
         """Count one reply, stored or fresh: a resumed build gives the same row."""
-        self._by_model.setdefault(model, []).append(usage)
+        self._by_model.setdefault((model, reply.model), []).append(reply.usage)
 
     def spent(self) -> tuple[Spent, ...]:
-        """The sums, in the order of the models' names."""
+        """The sums, in the order of the models' names and the ids they returned."""
         return tuple(
             Spent(
                 model=model,
+                returned=returned,
                 calls=len(usages),
                 prompt_tokens=sum(usage.prompt_tokens for usage in usages),
                 completion_tokens=sum(usage.completion_tokens for usage in usages),
                 reasoning_tokens=sum(usage.reasoning_tokens for usage in usages),
                 cached_tokens=sum(usage.cached_tokens for usage in usages),
             )
-            for model, usages in sorted(self._by_model.items())
+            for (model, returned), usages in sorted(self._by_model.items())
         )
 
 
@@ -109,10 +110,6 @@ class Account:
     reasoning_tokens: int = 0
     cached_tokens: int = 0
     usd: float = 0.0
-    seconds: float = 0.0
-    """Time that paid calls took, summed over calls."""
-    returned: Counter[str] = field(default_factory=Counter)
-    """Model ids that the replies named, with their counts."""
 
     def fail(self, error: ModelError, *, model: str, draw: int) -> ModelError:
         """Count a failed call; the error to raise for it.
@@ -122,7 +119,7 @@ class Account:
         """
         self.failures += 1
         self.refused += type(error) is RequestRefusedError
-        if not self.calls and self.refused >= REFUSALS_THAT_STOP_A_BUILD:
+        if not (self.calls or self.stored) and self.refused >= REFUSALS_THAT_STOP_A_BUILD:
             error = FatalModelError(
                 f"{model} refused every one of its first {self.refused} requests; check its entry "
                 f"in the recipe. The last refusal: {error}"
@@ -130,7 +127,7 @@ class Account:
         error.model, error.draw = model, draw
         return error
 
-    def add(self, reply: ChatReply, *, prices: Prices, seconds: float) -> None:
+    def add(self, reply: ChatReply, *, prices: Prices) -> None:
         """Count one paid reply."""
         self.calls += 1
         self.prompt_tokens += reply.usage.prompt_tokens
@@ -138,8 +135,6 @@ class Account:
         self.reasoning_tokens += reply.usage.reasoning_tokens
         self.cached_tokens += reply.usage.cached_tokens
         self.usd += price(reply.usage, prices)
-        self.seconds += seconds
-        self.returned[reply.model] += 1
 
 
 class Budget:
@@ -189,10 +184,14 @@ class Budget:
     def _message(self) -> str:
         return (
             f"the budget is reached: {self._calls} calls and {self._spent_usd:.4f} USD were spent "
-            f"of {self._settings.calls or 'any number of'} calls and "
-            f"{'any sum of' if self._settings.usd is None else self._settings.usd} USD. Every "
+            f"of {_or_any(self._settings.calls)} calls and {_or_any(self._settings.usd)} USD. "
+            "Every "
             "reply is kept: raise the budget and start the same build again to go on"
         )
+
+
+def _or_any(cap: float | None) -> str:
+    return "unlimited" if cap is None else str(cap)
 
 
 class Gateway:
@@ -215,6 +214,8 @@ class Gateway:
         self.accounts: dict[tuple[str, str], Account] = {}
         """By stage and model name."""
         self.store = store
+        self.waiting: dict[str, asyncio.Future[ChatReply]] = {}
+        """Requests in flight, by their key: whoever asks the same meanwhile shares the reply."""
         self._slots = asyncio.Semaphore(in_flight)
         self._budget = Budget(budget or BudgetSettings())
 
@@ -230,7 +231,7 @@ class Gateway:
         worst = handle.worst_usd(messages)
         async with self._slots:
             await self._budget.hold(worst)
-            paid, answered, started = 0.0, False, asyncio.get_running_loop().time()
+            paid, answered = 0.0, False
             try:
                 reply = await handle.model.chat(
                     messages, sampling=handle.sampling, draw=draw, affinity=affinity
@@ -243,8 +244,7 @@ class Gateway:
                 raise failed from error
             finally:
                 await asyncio.shield(self._budget.release(worst, paid_usd=paid, answered=answered))
-            seconds = asyncio.get_running_loop().time() - started
-        handle.account.add(reply, prices=handle.spec.usd_per_mtok, seconds=seconds)
+        handle.account.add(reply, prices=handle.spec.usd_per_mtok)
         return reply
 
 
@@ -285,19 +285,45 @@ class ModelHandle:
     async def ask(
         self, messages: Sequence[Message], *, draw: int = 0, affinity: str = ""
     ) -> ChatReply:
-        """One reply, from the store if it was ever given."""
-        store, key = self._gateway.store, ""
-        reply: ChatReply | None = None
-        if store is not None:
-            key = request_key(self.model.identity, messages, self.sampling, draw)
-            reply = store.get(key)
-        if reply is not None:
+        """One reply, from the store if it was ever given, else asked once however many ask."""
+        key = request_key(self.model.identity, messages, self.sampling, draw)
+        reply = await self._shared(key)
+        if reply is None:
+            reply = await self._first(key, messages, draw=draw, affinity=affinity)
+        if (open_ledger := _LEDGER.get()) is not None:
+            open_ledger.add(self.name, reply)
+        return reply
+
+    async def _shared(self, key: str) -> ChatReply | None:
+        """The reply to the same request, if it is in flight; None where it was given up."""
+        while (asked := self._gateway.waiting.get(key)) is not None:
+            await asyncio.wait([asked])
+            if not asked.cancelled():
+                self.account.stored += 1
+                return asked.result()
+        return None
+
+    async def _first(
+        self, key: str, messages: Sequence[Message], *, draw: int, affinity: str
+    ) -> ChatReply:
+        """Look a request up or ask it, and let others who want the same wait for the outcome."""
+        store = self._gateway.store
+        if store is not None and (reply := store.get(key)) is not None:
             self.account.stored += 1
-        else:
+            return reply
+        outcome: asyncio.Future[ChatReply] = asyncio.get_running_loop().create_future()
+        self._gateway.waiting[key] = outcome
+        try:
             reply = await self._gateway.call(self, messages, draw=draw, affinity=affinity)
             if store is not None:
                 # Another build may have stored its own reply first: that one counts for both.
                 reply = await store.aput(key, reply, model=self.name, stage=self.stage)
-        if (open_ledger := _LEDGER.get()) is not None:
-            open_ledger.add(self.name, reply.usage)
+            outcome.set_result(reply)
+        except (Weak2WiseError, RuntimeError) as error:
+            outcome.set_exception(error)
+            outcome.exception()  # seen here: nobody else may be waiting for it
+            raise
+        finally:
+            del self._gateway.waiting[key]
+            outcome.cancel()  # without effect where it has an outcome
         return reply

@@ -8,24 +8,33 @@ import dataclasses
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from weak2wise_core.answers import final_answer
-from weak2wise_core.config import GenerateSettings
+from weak2wise_core.config import GenerateSettings, Recipe
 from weak2wise_core.dataset.contents import by_id
+from weak2wise_core.errors import InputFileError
 from weak2wise_core.hashing import content_hash
-from weak2wise_core.llm.replies import ReplyFormatError, parse_completion, split_thinking
+from weak2wise_core.llm.replies import (
+    ReplyFormatError,
+    finish_reason,
+    parse_completion,
+    split_thinking,
+)
 from weak2wise_core.questions import answer_text
 from weak2wise_core.records import (
     CandidateTrace,
     ChatReply,
     FinishReason,
     Question,
+    Refusal,
     Rejection,
     RejectionKind,
     Usage,
     Verdict,
 )
+from weak2wise_core.stores.parquet import read
 from weak2wise_core.traces import candidate_from_reply
 
 _S1_OPENS, _S1_ANSWERS = "think\n", "\nanswer\n"
@@ -99,6 +108,65 @@ def import_rows(
     return Imported(rows=number, candidates=tuple(candidates), rejections=tuple(rejections))
 
 
+def load_imported(
+    recipe: Recipe, questions: Iterable[Question], *, check: Callable[[str, str], Verdict]
+) -> list[CandidateTrace]:
+    """The candidates of the files that a recipe imports, for its own questions.
+
+    Every trace is checked again, against the answer of this build and with its audits: the files
+    may come from another question set.
+
+    Raises:
+        InputFileError: A file is no candidates file, or two candidates share question, name and
+            draw, or a name belongs to a strong model of the recipe.
+    """
+    known = by_id(questions)
+    taken: dict[tuple[str, str, int], Path] = {}
+    found: list[CandidateTrace] = []
+    live = {spec.name for spec in recipe.models.strong}
+    for path in recipe.generate.imported:
+        for row in read(path, CandidateTrace):
+            key = (row.question_id, row.strong_model, row.draw)
+            if row.strong_model in live or key in taken:
+                other = taken.get(key, "models.strong of the recipe")
+                raise InputFileError(
+                    f"{path}: the candidate {row.strong_model}, draw {row.draw}, of question "
+                    f"{row.question_id} is in {other} too; import those traces together, or give "
+                    "the model another name"
+                )
+            taken[key] = path
+            if (question := known.get(row.question_id)) is not None:
+                found.append(_checked(row, question, check=check, settings=recipe.generate))
+    return found
+
+
+def _checked(
+    row: CandidateTrace,
+    question: Question,
+    *,
+    check: Callable[[str, str], Verdict],
+    settings: GenerateSettings,
+) -> CandidateTrace:
+    """A stored candidate as this build sees it; one that was refused stays refused."""
+    if row.refusal is not None and row.refusal is not Refusal.ANSWER_LEAK:
+        return row
+    reply = ChatReply(
+        content=row.step_reasoning,
+        reasoning=row.normal_reasoning,
+        finish_reason=FinishReason.STOP,
+        usage=Usage(),
+        model=row.model,
+    )
+    return candidate_from_reply(
+        question,
+        strong_model=row.strong_model,
+        draw=row.draw,
+        reply=reply,
+        check=check,
+        settings=settings,
+    )
+
+
 def with_titles(content: str) -> str:
     """Visible text as '##' steps, one a paragraph, its final answer as the last step.
 
@@ -158,7 +226,7 @@ def _reply(row: Mapping[str, Any]) -> ChatReply:
     return ChatReply(
         content=content,
         reasoning=reasoning,
-        finish_reason=FinishReason.STOP,
+        finish_reason=finish_reason(row.get("finish_reason", "stop")),
         usage=Usage(),
         model=str(model),
     )

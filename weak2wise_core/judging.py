@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from weak2wise_core.records import Verdict
 
 _WRAPPINGS = " \t*_`~\"'#>()[].“”‘’«»"  # noqa: RUF001 - typographic quotes are what models write
-_BOXED = re.compile(r"\\(?:boxed|text|mathrm|textbf)\{([^{}]*)\}")
+_BOXED = re.compile(r"\\(?:boxed|text|mathrm|textbf)\{(.*)\}")
 _VERDICTS = {"yes": Verdict.CORRECT, "no": Verdict.INCORRECT}
 
 
@@ -20,7 +20,7 @@ def read_verdict(reply: str) -> Verdict:
         reply: The visible text of the reply, without thinking.
 
     Returns:
-        What the last non-empty line says, stripped of markup, quotes and full stops and without
+        What the last line with a word says, stripped of markup, quotes and full stops and without
         regard to case; UNJUDGED when that is neither yes nor no: an invalid vote, which is not a
         vote against the attempt.
 
@@ -34,7 +34,7 @@ def read_verdict(reply: str) -> Verdict:
         >>> read_verdict("Yes, but only in part").value
         'unjudged'
     """
-    lines = [line for line in reply.splitlines() if line.strip()]
+    lines = [line for line in reply.splitlines() if line.strip(_WRAPPINGS + "-=")]
     if not lines:
         return Verdict.UNJUDGED
     word = lines[-1].strip(_WRAPPINGS + "$")

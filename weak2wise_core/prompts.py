@@ -5,6 +5,7 @@ and P_judge, a verdict in the last line. A changed word is a new version, a new 
 changelog entry. A recipe may replace the wording of any template by a file.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -160,3 +161,12 @@ def quoted(text: str) -> str:
     Every line break that any reader of the prompt might see is one, Unicode's included.
     """
     return "\n".join(f"> {line}" for line in text.splitlines()) or "> "
+
+
+# Tags end the thinking early; control tokens such as <|im_end|> end the turn.
+_CONTROL = re.compile(r"<\s*/?\s*think\s*>|<[|\uff5c][^<>\s]{1,40}[|\uff5c]>", re.IGNORECASE)
+
+
+def find_control_token(text: str) -> re.Match[str] | None:
+    """The first piece of a text that a chat template would read as a command, or None."""
+    return _CONTROL.search(text)

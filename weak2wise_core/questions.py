@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from weak2wise_core.config import DecontaminationSettings, QuestionsSettings
 from weak2wise_core.errors import InputFileError
 from weak2wise_core.hashing import content_hash
+from weak2wise_core.prompts import find_control_token
 from weak2wise_core.records import Question, Rejection, RejectionKind
 
 LONGEST_ANSWER = 10_000
@@ -250,6 +251,10 @@ def _id(row: Mapping[str, object], field: str, question: str) -> str:
 
 def _check_characters(text: str, field: str) -> None:
     """Refuse characters that make a text read other than it is, or cannot be stored."""
+    if found := find_control_token(text):
+        raise _BadRowError(
+            "control_token", f"field '{field}' holds {found.group()!r}, a command of chat templates"
+        )
     for char in set(text):
         if char in _BIDI:
             reason, name = "bidi_control", "a direction mark"

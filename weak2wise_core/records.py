@@ -105,6 +105,8 @@ class Spent:
 
     model: str
     """The name under which the recipe's model is counted."""
+    returned: str
+    """The model id that the replies named."""
     calls: int
     prompt_tokens: int
     completion_tokens: int

@@ -109,6 +109,12 @@ def is_judged(outcomes: MaskOutcomes) -> bool:
     return Verdict.UNJUDGED not in outcomes.outcomes
 
 
+def has_unjudged(outcomes: MaskOutcomes) -> bool:
+    """Whether a level was asked and nobody could judge the answer: such a candidate cannot win."""
+    cells = zip(outcomes.outcomes, outcomes.asked, strict=True)
+    return any(asked and verdict is Verdict.UNJUDGED for verdict, asked in cells)
+
+
 def score(outcomes: MaskOutcomes, *, settings: StepMaskSettings) -> ScoredTrace:
     """The step-mask score of one candidate (equation 7), for tables and people.
 

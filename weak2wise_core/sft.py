@@ -9,16 +9,13 @@ A dataset is written twice, because no single file suits both trainers:
   file with both would hold every trace twice.
 """
 
-import re
 from collections.abc import Callable
 from typing import Literal, TypedDict
 
 from weak2wise_core.config import SFTFormatSettings
 from weak2wise_core.errors import TraceFormatError
+from weak2wise_core.prompts import find_control_token
 from weak2wise_core.records import GoldenReasoning, Question, SFTExample
-
-# Tags end the thinking early; control tokens such as <|im_end|> end the turn.
-_CONTROL = re.compile(r"<\s*/?\s*think\s*>|<[|\uff5c][^<>\s]{1,40}[|\uff5c]>", re.IGNORECASE)
 
 
 class Turn(TypedDict):
@@ -84,7 +81,7 @@ def sft_response(golden_reasoning: str, *, answer: str) -> str:
 def _check(text: str, *, name: str) -> None:
     if not text.strip():
         raise TraceFormatError(f"the {name} is blank; leave this trace out")
-    if found := _CONTROL.search(text):
+    if found := find_control_token(text):
         raise TraceFormatError(
             f"the {name} holds {found.group()!r} at character {found.start()}, which a chat "
             "template would read as a command; leave this trace out"
@@ -113,6 +110,7 @@ def example(
     if golden.question_id != question.id:
         raise ValueError(f"reasoning for {golden.question_id} does not belong to {question.id}")
     prompt = sft_prompt(question, settings=settings)
+    _check(prompt, name="prompt")
     response = sft_response(golden.golden_reasoning, answer=question.answer)
     return SFTExample(
         question_id=question.id,

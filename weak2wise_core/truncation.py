@@ -6,6 +6,7 @@ never lets a model's wording into the training set.
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from difflib import SequenceMatcher
 
@@ -35,6 +36,7 @@ _DEDUCES = re.compile(
     re.IGNORECASE,
 )
 _CALCULATES_ON = re.compile(r"[\s\\)}]*(?:[+*/\u00d7\u00f7^]|times\b|cdot\b|-\s*\d)")
+_WINDOW = 1_000
 _LEAST_LIKENESS = 0.9
 _LONGEST_COMPARED = 2_000
 
@@ -67,20 +69,39 @@ def prove_prefix(trace: str, end: int, *, answer: str) -> str:
     return kept
 
 
+class _Ends:
+    """Where the sentences of a text end, found once: a trace may mention the answer often."""
+
+    def __init__(self, text: str) -> None:
+        self._ends = [
+            match.start() if match.group().isspace() else match.end()
+            for match in _SENTENCE_END.finditer(text)
+            if not _is_abbreviation(text, match)
+        ]
+        self._length = len(text)
+
+    def after(self, position: int) -> int:
+        """End of the sentence that holds the character before `position`."""
+        place = bisect_left(self._ends, position)
+        return self._ends[place] if place < len(self._ends) else self._length
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._ends)
+
+
+def _is_abbreviation(text: str, match: re.Match[str]) -> bool:
+    stop = match.group().startswith(".")
+    before = _ABBREVIATION.search(text, max(0, match.start() - 8), match.start())
+    return stop and before is not None
+
+
 def sentence_end(trace: str, position: int) -> int:
     """End of the sentence that holds the character before `position`, in code points.
 
     A full stop inside a number, after an abbreviation or after a single letter ends nothing; a
     blank line and the end of the trace always do.
     """
-    for match in _SENTENCE_END.finditer(trace, max(position - 1, 0)):
-        if match.end() < position:
-            continue
-        stop = match.group().startswith(".")
-        if stop and _ABBREVIATION.search(trace, max(0, match.start() - 8), match.start()):
-            continue
-        return match.start() if match.group().isspace() else match.end()
-    return len(trace)
+    return _Ends(trace).after(position)
 
 
 def cut_by_rule(trace: str, *, answer: str) -> str:
@@ -98,8 +119,9 @@ def cut_by_rule(trace: str, *, answer: str) -> str:
     """
     paragraphs = re.search(r"\S[ \t]*\n\s*\n\s*\S", trace) is not None
     best: tuple[int, int] | None = None
+    ends = _Ends(trace)
     for start, end in find_mentions(trace, answer):
-        rank = _rank(trace, start, end)
+        rank = _rank(trace, start, end, stop=ends.after(end))
         if best is None or rank < best[0]:
             best = (rank, end)
         if rank == 0:
@@ -109,7 +131,7 @@ def cut_by_rule(trace: str, *, answer: str) -> str:
             f"the answer {answer[:80]!r} stands nowhere in the trace of {len(trace)} characters; "
             "it cannot be cut"
         )
-    end = sentence_end(trace, best[1])
+    end = ends.after(best[1])
     if paragraphs and (match := _PARAGRAPH_END.search(trace, end)):
         paragraph = trace[end : match.start()].rstrip()
         # A paragraph that announces something ("so we get:") ends no sentence.
@@ -117,16 +139,20 @@ def cut_by_rule(trace: str, *, answer: str) -> str:
     return prove_prefix(trace, end, answer=answer)
 
 
-def _rank(trace: str, start: int, end: int) -> int:
-    """0 for a mention that concludes, 1 for one that deduces, 2 for any other."""
-    sentence_start = max(trace.rfind(mark, 0, start) for mark in (". ", "\n", "? ", "! ")) + 1
-    stop = sentence_end(trace, end)
+def _rank(trace: str, start: int, end: int, *, stop: int) -> int:
+    """0 for a mention that concludes, 1 for one that deduces, 2 for any other.
+
+    Only a window around the mention is read: a line without a full stop can be very long.
+    """
+    least = max(0, start - _WINDOW)
+    sentence_start = max(trace.rfind(mark, least, start) for mark in (". ", "\n", "? ", "! ")) + 1
+    sentence_start = max(sentence_start, least)
     if not _DEDUCES.search(trace, max(sentence_start, start - 60), start):
         return 2
     if _CALCULATES_ON.match(trace, end):
         return 2
-    concludes = _CONCLUDES.search(trace, sentence_start, stop) is not None
-    turns = not trace[stop:].strip() or _TURNS.match(trace, stop) is not None
+    concludes = _CONCLUDES.search(trace, sentence_start, min(stop, end + _WINDOW)) is not None
+    turns = stop >= len(trace.rstrip()) or _TURNS.match(trace, stop) is not None
     return 0 if concludes or turns else 1
 
 
@@ -177,8 +203,7 @@ def cut_at_repetition(trace: str, repetition: str, *, answer: str) -> str:
 def sentences(text: str) -> Iterator[str]:
     """The sentences of a text, in order, without the white space between them."""
     position = 0
-    while position < len(text):
-        end = max(sentence_end(text, position + 1), position + 1)
+    for end in [*_Ends(text), len(text)]:
         if sentence := text[position:end].strip():
             yield sentence
         position = end
@@ -205,12 +230,14 @@ def _likest(trace: str, wanted: str) -> int | None:
     best, best_end, position = _LEAST_LIKENESS, None, 0
     matcher = SequenceMatcher(autojunk=False)
     matcher.set_seq2(wanted)
-    while position < len(trace):
-        end = max(sentence_end(trace, position + 1), position + 1)
-        matcher.set_seq1(_squeeze(trace[position:end])[0][:_LONGEST_COMPARED])
+    for end in [*_Ends(trace), len(trace)]:
+        sentence, position = trace[position:end], end
+        # A sentence of another length cannot be like enough; comparing it would take long.
+        if not len(wanted) * 0.5 <= len(sentence) <= len(wanted) * 3 + 50:
+            continue
+        matcher.set_seq1(_squeeze(sentence)[0])
         if matcher.real_quick_ratio() > best and matcher.quick_ratio() > best:
             ratio = matcher.ratio()
             if ratio > best:
                 best, best_end = ratio, end
-        position = end
     return best_end

@@ -128,8 +128,9 @@ async def _endpoint(name: str, spec: ModelSpec, url: str) -> Finding:
     import aiohttp
 
     from tasks.runtime import api_key
+    from weak2wise_core.llm.replicas import shown_address
 
-    what = f"model {name} at {url}"
+    what = f"model {name} at {shown_address(url)}"
     try:
         headers = {"Authorization": f"Bearer {api_key(spec)}"}
         timeout = aiohttp.ClientTimeout(total=_SECONDS_FOR_AN_ENDPOINT)
@@ -140,8 +141,9 @@ async def _endpoint(name: str, spec: ModelSpec, url: str) -> Finding:
             status = response.status
     except Weak2WiseError as error:
         return Finding(what, ok=False, detail=str(error))
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         return Finding(what, ok=False, detail=f"no answer: {type(error).__name__}: {error}")
     if status in {401, 403}:
         return Finding(what, ok=False, detail=f"the key in {spec.api_key_env} was refused")
-    return Finding(what, ok=True, detail=f"answers (HTTP {status} to the list of models)")
+    ok = status < 500
+    return Finding(what, ok=ok, detail=f"answers (HTTP {status} to the list of models)")

@@ -7,11 +7,19 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from weak2wise_core.config import JudgeMethod, ModelSpec, Policy, Recipe, TruncationMethod
+from weak2wise_core.config import (
+    JudgeMethod,
+    ModelSpec,
+    Policy,
+    Recipe,
+    TruncationMethod,
+    ZeroScoreAction,
+)
 from weak2wise_core.gateway import price
 from weak2wise_core.prompts import load_prompts
 from weak2wise_core.questions import decontaminate, load_questions
-from weak2wise_core.records import Question, Usage
+from weak2wise_core.records import CandidateTrace, Question, Usage
+from weak2wise_core.stores.parquet import read
 
 CHARS_PER_TOKEN = 3.5
 """For prompts, where no tokenizer is asked."""
@@ -95,8 +103,9 @@ def _calls(recipe: Recipe, questions: Sequence[Question]) -> list[PlannedCalls]:
     prompts = load_prompts(recipe.prompts)
     head = int(len(prompts.hint.text) / CHARS_PER_TOKEN)
     kept_least = 0 if recipe.filter.enabled else count
-    draws = recipe.generate.samples_per_model
-    cells = len(models.strong) * draws * recipe.step_mask.granularity
+    draws = _draws(recipe)
+    traces = count * len(models.strong) * draws + _imported(recipe, questions)
+    cells = traces * recipe.step_mask.granularity
     rows: list[PlannedCalls] = []
     if recipe.filter.enabled:
         rows.append(
@@ -108,7 +117,7 @@ def _calls(recipe: Recipe, questions: Sequence[Question]) -> list[PlannedCalls]:
             "generate_candidates",
             spec.name,
             spec,
-            kept_least * draws,
+            kept_least * recipe.generate.samples_per_model,
             count * draws,
             question + int(len(prompts.generate.text) / CHARS_PER_TOKEN),
             "trace",
@@ -116,10 +125,8 @@ def _calls(recipe: Recipe, questions: Sequence[Question]) -> list[PlannedCalls]:
         for spec in models.strong
     ]
     hint = question + head + TYPICAL_REPLY["steps"] // 2
-    rows.append(
-        _planned("score_step_masks", "weak", models.weak, 0, count * cells, hint, "attempt")
-    )
-    rows += _votes("score_step_masks", recipe, 0, count * cells, question)
+    rows.append(_planned("score_step_masks", "weak", models.weak, 0, cells, hint, "attempt"))
+    rows += _votes("score_step_masks", recipe, 0, cells, question)
     if models.truncator and recipe.truncation.method is not TruncationMethod.RULE:
         typical = "endpoint" if recipe.truncation.method is TruncationMethod.ENDPOINT else "trace"
         trace = TYPICAL_REPLY["trace"] + question
@@ -127,6 +134,19 @@ def _calls(recipe: Recipe, questions: Sequence[Question]) -> list[PlannedCalls]:
             _planned("truncate_golden", "truncator", models.truncator, 0, count, trace, typical)
         )
     return rows
+
+
+def _draws(recipe: Recipe) -> int:
+    """Most draws of one strong model for one question."""
+    again = recipe.zero_score.action is ZeroScoreAction.RESAMPLE
+    return recipe.zero_score.max_draws if again else recipe.generate.samples_per_model
+
+
+def _imported(recipe: Recipe, questions: Sequence[Question]) -> int:
+    """Imported candidates for questions of this build."""
+    ids = {question.id for question in questions}
+    rows = (row for path in recipe.generate.imported for row in read(path, CandidateTrace))
+    return sum(row.question_id in ids and row.refusal is None for row in rows)
 
 
 def _votes(stage: str, recipe: Recipe, least: int, most: int, question: int) -> list[PlannedCalls]:
@@ -173,7 +193,7 @@ def show_plan(plan: Plan, console: Console) -> None:
     console.print(
         f"{plan.dataset}: {plan.rows} rows, {plan.questions} questions, {plan.rejected} rejected"
     )
-    table = Table("stage", "model", "calls", "USD, typical", "USD, at most")
+    table = Table("stage", "model", "calls", "USD, typical", "USD, longest replies")
     for row in plan.calls:
         calls = f"{row.most:,}" if row.least == row.most else f"{row.least:,} to {row.most:,}"
         limit = "no limit" if row.usd_most is None else f"{row.usd_most:,.2f}"
@@ -191,6 +211,7 @@ def show_plan(plan: Plan, console: Console) -> None:
     console.print(
         "Typical replies are assumed, not measured: "
         + ", ".join(f"{name} {tokens}" for name, tokens in TYPICAL_REPLY.items())
-        + f" tokens; prompts are counted at {CHARS_PER_TOKEN} characters a token.",
+        + f" tokens; prompts are counted at {CHARS_PER_TOKEN} characters a token. A vote that is "
+        "neither yes nor no is asked once more, which is not counted.",
         soft_wrap=True,
     )

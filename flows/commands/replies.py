@@ -63,7 +63,9 @@ def stats(*, data_dir: Data = None, as_json: AsJson = False) -> None:
 @app.command("prune")
 def prune(
     *,
-    older_than_days: Annotated[int | None, typer.Option(min=0, help="at least this old")] = None,
+    older_than_days: Annotated[
+        int | None, typer.Option(min=0, max=36_500, help="at least this old")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="of this model, as `stats` names it")] = None,
     stage: Annotated[str | None, typer.Option(help="of this stage")] = None,
     data_dir: Data = None,

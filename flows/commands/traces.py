@@ -35,7 +35,12 @@ class FileMethod(StrEnum):
     RULE = "rule"
 
 
-def verify(file: Rows, *, output: Output = None, workers: int = 2) -> None:
+def verify(
+    file: Rows,
+    *,
+    output: Output = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="processes for algebra")] = 2,
+) -> None:
     """Judge attempts against gold answers by rule; no model is asked.
 
     Rows `{"id", "question", "gold", "attempt"}` come in, rows `{"id", "verdict"}` go out in the

@@ -46,7 +46,12 @@ def recipe_file(tmp_path: Path) -> Path:
             "does not begin with http",
         ),
         ({"models": {"weak": SERVER | {"api_key": "sk-1"}, "strong": []}}, "api_key: unknown key"),
-        ({"zero_score": {"max_draws": 1}}, "max_draws is less"),
+        ({"zero_score": {"action": "resample", "max_draws": 1}}, "max_draws is less"),
+        ({"zero_score": {"annotations": "a.jsonl"}}, "annotate only"),
+        (
+            {"models": {"weak": {"backend": "testbed", "model": "weak", "rpm": 5}}},
+            "rpm: only a model with backend openai",
+        ),
     ],
 )
 def test_a_faulty_recipe_names_the_key(change: dict[str, Any], found: str) -> None:

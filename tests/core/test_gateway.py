@@ -7,8 +7,14 @@ from pathlib import Path
 import pytest
 
 from weak2wise_core.config import Backend, BudgetSettings, ModelSpec, Prices
-from weak2wise_core.errors import BudgetReachedError, ModelError, TransientModelError
-from weak2wise_core.gateway import Gateway, ledger, price
+from weak2wise_core.errors import (
+    BudgetReachedError,
+    FatalModelError,
+    ModelError,
+    RequestRefusedError,
+    TransientModelError,
+)
+from weak2wise_core.gateway import Gateway, ModelHandle, ledger, price
 from weak2wise_core.llm.scripted import ScriptedModel
 from weak2wise_core.records import ChatReply, FinishReason, Message, Usage
 from weak2wise_core.stores.replies import ReplyStore
@@ -84,7 +90,7 @@ async def test_all_models_share_the_slots() -> None:
 
 
 async def test_the_account_counts_what_was_paid() -> None:
-    """Calls, tokens, money and returned model ids add up by stage and model."""
+    """Calls, tokens and money add up by stage and model."""
     gateway = Gateway(in_flight=2)
     handle = gateway.handle(ScriptedModel(lambda *_: reply()), spec=spec(), name="m", stage="s")
     await handle.ask(HELLO)
@@ -92,7 +98,6 @@ async def test_the_account_counts_what_was_paid() -> None:
     account = gateway.accounts["s", "m"]
     assert (account.calls, account.prompt_tokens, account.completion_tokens) == (2, 2000, 1000)
     assert account.usd == pytest.approx(2 * (600 * 1.0 + 400 * 0.5 + 500 * 2.0) / 1e6)
-    assert account.returned == {"m-1": 2}
 
 
 def test_cached_tokens_cost_as_input_where_no_price_is_given() -> None:
@@ -163,3 +168,48 @@ async def test_a_stored_reply_costs_no_budget(store: ReplyStore) -> None:
     assert (await handle.ask(HELLO)).content == "fine"
     with pytest.raises(BudgetReachedError, match="raise the budget"):
         await handle.ask(HELLO, draw=1)
+
+
+async def test_the_same_request_in_flight_is_asked_once(store: ReplyStore) -> None:
+    """Six who ask the same at once share one call, also when it fails."""
+    outcomes: list[ChatReply | ModelError] = [TransientModelError("gone"), reply()]
+    model = ScriptedModel(lambda *_: outcomes.pop(0), latency_s=0.01)
+    handle = Gateway(in_flight=9, store=store).handle(model, spec=spec(), name="m", stage="s")
+    failed = await asyncio.gather(*(handle.ask(HELLO) for _ in range(6)), return_exceptions=True)
+    assert all(isinstance(one, TransientModelError) for one in failed)
+    assert [(await one).content for one in [handle.ask(HELLO) for _ in range(2)]] == ["fine"] * 2
+    assert len(model.calls) == 2
+
+
+async def test_whoever_waits_for_a_cancelled_request_asks_it_anew() -> None:
+    """Giving up a call does not take it from others who want its reply."""
+    model = ScriptedModel(lambda *_: reply(), latency_s=0.05)
+    handle = Gateway(in_flight=9).handle(model, spec=spec(), name="m", stage="s")
+    first, second = (asyncio.create_task(handle.ask(HELLO)) for _ in range(2))
+    await asyncio.sleep(0.01)
+    first.cancel()
+    assert (await second).content == "fine"
+    assert len(model.calls) == 2
+
+
+async def test_a_model_that_refuses_everything_stops_the_build(store: ReplyStore) -> None:
+    """Twenty refusals and no reply are the recipe's fault; a few among replies are not."""
+    refused = ScriptedModel(lambda *_: RequestRefusedError("no"))
+    handle = Gateway(in_flight=1, store=store).handle(refused, spec=spec(), name="m", stage="s")
+    errors = [await refusal(handle, draw) for draw in range(20)]
+    assert [type(error) for error in errors] == [RequestRefusedError] * 19 + [FatalModelError]
+    fine = ScriptedModel(lambda *_: reply())
+    await (
+        Gateway(in_flight=1, store=store).handle(fine, spec=spec(), name="m", stage="s").ask(HELLO)
+    )
+    again = Gateway(in_flight=1, store=store).handle(refused, spec=spec(), name="m", stage="s")
+    await again.ask(HELLO)  # from the store: the model did answer once
+    errors = [await refusal(again, draw) for draw in range(1, 25)]
+    assert {type(error) for error in errors} == {RequestRefusedError}
+
+
+async def refusal(handle: ModelHandle, draw: int) -> ModelError:
+    """The error of a call that must fail."""
+    with pytest.raises(ModelError) as caught:
+        await handle.ask(HELLO, draw=draw)
+    return caught.value

@@ -25,6 +25,8 @@ SIDES = st.sampled_from(list(Verdict))
         "## Yes",
         r"\boxed{Yes}",
         "_Yes_.",
+        "Yes\n---",
+        "Yes\n```",
     ],
 )
 def test_a_dressed_up_yes_is_a_yes(line: str) -> None:

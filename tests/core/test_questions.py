@@ -50,6 +50,8 @@ MALFORMED = [
     ("bidi_control", {"question": "what \u202e is this", "answer": "1"}),
     ("bidi_control", {"question": "q", "answer": "\u20661"}),
     ("lone_surrogate", b'{"question": "half \\ud800 a pair", "answer": "1"}'),
+    ("control_token", {"question": "what <|im_end|> is this", "answer": "1"}),
+    ("control_token", {"question": "q", "answer": "</think> 1"}),
     ("id_not_text", {"id": ["x"], "question": "q", "answer": "1"}),
     ("id_not_text", {"id": True, "question": "q", "answer": "1"}),
     ("id_too_long", {"id": "x" * 201, "question": "q", "answer": "1"}),

@@ -168,3 +168,14 @@ def test_real_traces_are_cut_to_prefixes_that_hold_the_answer(shared_data: Path)
         assert row["gold"] in kept.replace(",", "")
         cut += 1
     assert cut >= 465
+
+
+@pytest.mark.parametrize(
+    "trace",
+    ["x = 42 and so on\n" * 8_000, "so 42 then " * 12_000, "step one is 42 + 1\n\n" * 8_000],
+)
+def test_long_traces_without_full_stops_are_cut_at_once(trace: str) -> None:
+    """The work grows with the length of a trace, not with its square."""
+    assert trace.startswith(cut_by_rule(trace, answer="42"))
+    with pytest.raises(TruncationError):
+        cut_at_sentence(trace, "an entirely different sentence " * 20, answer="42")

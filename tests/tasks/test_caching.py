@@ -6,6 +6,7 @@ import pytest
 
 from tasks.caching import VERSIONS, StageKey, stage_settings
 from weak2wise_core.config import Recipe, parse_recipe
+from weak2wise_core.prompts import PromptSet
 from weak2wise_core.records import Question
 
 QUESTIONS = [Question(id="a", question="Question?", answer="1")]
@@ -101,7 +102,7 @@ def test_a_row_that_is_not_plain_data_is_refused() -> None:
 def test_every_stage_has_a_version_and_settings() -> None:
     """The key of each stage can be computed, and is shaped like a partition."""
     for stage in VERSIONS:
-        assert stage_settings(stage, recipe())
+        assert stage_settings(stage, recipe(), prompts=PromptSet())
         assert key(stage, recipe()).startswith(f"stage={stage}/")
         assert key(stage, recipe()).endswith(".parquet")
 

@@ -1,7 +1,7 @@
 """Everything that one build found, in the order of the question file."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypeVar
 
 from weak2wise_core.config import Recipe
@@ -40,6 +40,8 @@ class Contents:
     golden: tuple[GoldenReasoning, ...] = ()
     train: tuple[SFTExample, ...] = ()
     rejections: tuple[Rejection, ...] = ()
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    """Versions of the templates that were used."""
 
     def in_order(self) -> Self:
         """The same tables, each sorted by the question file, then by strong model and draw."""

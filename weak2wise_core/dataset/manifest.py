@@ -5,22 +5,19 @@ the same manifest. What one run paid is the run's affair, not the dataset's.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from weak2wise_core.config import Recipe
 from weak2wise_core.dataset.contents import Contents
 from weak2wise_core.gateway import price
-from weak2wise_core.hashing import content_hash
-from weak2wise_core.prompts import load_prompts
 from weak2wise_core.records import (
-    MaskOutcomes,
     RejectionKind,
     Spent,
     Truncation,
     Usage,
-    Verdict,
 )
+from weak2wise_core.scoring import has_unjudged
 
 FORMAT = "weak2wise.dataset/1"
 
@@ -39,7 +36,7 @@ def summary(contents: Contents) -> dict[str, Any]:
         },
         "golden": _golden(contents),
         "models": _models(contents),
-        "prompts": dict(load_prompts(recipe.prompts).versions()),
+        "prompts": dict(contents.prompts),
         "settings": settings_of(recipe),
         "cost": cost(contents),
     }
@@ -55,7 +52,7 @@ def counts(contents: Contents) -> dict[str, int]:
         "candidates": len(contents.candidates),
         "candidates_refused": sum(one.refusal is not None for one in contents.candidates),
         "scored": len(contents.outcomes),
-        "set_aside": sum(_has_unjudged(one) for one in contents.outcomes),
+        "set_aside": sum(has_unjudged(one) for one in contents.outcomes),
         "mask_levels_asked": sum(sum(one.asked) for one in contents.outcomes),
         "golden": len(contents.golden),
         "train": len(contents.train),
@@ -63,12 +60,6 @@ def counts(contents: Contents) -> dict[str, int]:
         "dropped": kinds[RejectionKind.DROPPED],
         "quarantined": kinds[RejectionKind.QUARANTINED],
     }
-
-
-def _has_unjudged(row: MaskOutcomes) -> bool:
-    """A level was asked and nobody could judge the answer: the candidate cannot win."""
-    cells = zip(row.outcomes, row.asked, strict=True)
-    return any(asked and outcome is Verdict.UNJUDGED for outcome, asked in cells)
 
 
 def settings_of(recipe: Recipe) -> dict[str, Any]:
@@ -93,25 +84,14 @@ def settings_of(recipe: Recipe) -> dict[str, Any]:
     return plain
 
 
-def version_of(digests: Mapping[str, str], recipe: Recipe) -> str:
-    """The version of a dataset: a hash of what its tables hold and of the settings behind them."""
-    return content_hash(dict(digests), settings_of(recipe))[:12]
-
-
 def cost(contents: Contents) -> list[dict[str, Any]]:
     """What the replies behind the tables took, by stage and model, at the recipe's prices.
 
     A reply counts where it was used, whether this build or an earlier one paid for it.
     """
-    stages: Mapping[str, Iterable[Sequence[Spent]]] = {
-        "filter_qa": [row.spent for row in contents.attempts],
-        "generate_candidates": [row.spent for row in contents.candidates],
-        "score_step_masks": [row.spent for row in contents.outcomes],
-        "truncate_golden": [row.spent for row in contents.golden],
-    }
     return [
         _priced(stage, model, [item for item in items if item.model == model], contents.recipe)
-        for stage, rows in stages.items()
+        for stage, rows in _spent(contents).items()
         for items in [[item for spent in rows for item in spent]]
         for model in sorted({item.model for item in items})
     ]
@@ -176,11 +156,18 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def _models(contents: Contents) -> dict[str, dict[str, int]]:
-    """Model ids as the replies named them, by the names of the recipe."""
+    """Calls by the names of the recipe and the model ids that the replies named."""
     found: dict[str, Counter[str]] = {}
-    for attempt in contents.attempts:
-        found.setdefault("weak", Counter())[attempt.model] += 1
-    for one in contents.candidates:
-        if one.model:
-            found.setdefault(one.strong_model, Counter())[one.model] += 1
+    for spent in (item for rows in _spent(contents).values() for row in rows for item in row):
+        found.setdefault(spent.model, Counter())[spent.returned] += spent.calls
     return {name: dict(sorted(counter.items())) for name, counter in sorted(found.items())}
+
+
+def _spent(contents: Contents) -> Mapping[str, list[Sequence[Spent]]]:
+    """What the rows of every stage took."""
+    return {
+        "filter_qa": [row.spent for row in contents.attempts],
+        "generate_candidates": [row.spent for row in contents.candidates],
+        "score_step_masks": [row.spent for row in contents.outcomes],
+        "truncate_golden": [row.spent for row in contents.golden],
+    }

@@ -10,7 +10,8 @@ from typing import Any
 
 from weak2wise_core.dataset.card import card
 from weak2wise_core.dataset.contents import Contents, by_id
-from weak2wise_core.dataset.manifest import FORMAT, summary, version_of
+from weak2wise_core.dataset.manifest import FORMAT, summary
+from weak2wise_core.hashing import content_hash
 from weak2wise_core.records import (
     Attempt,
     CandidateTrace,
@@ -49,8 +50,8 @@ class Unpublished:
 def publish(contents: Contents, *, root: Path) -> Published:
     """Write a dataset below `root` / name / version and let `latest` point to it.
 
-    The version is a hash of content and settings: the same inputs and replies give the same folder
-    with the same bytes, and writing it again changes nothing.
+    The version is a hash of the manifest, which holds the digests of all tables: the same inputs
+    and replies give the same folder with the same bytes, and writing it again changes nothing.
 
     Raises:
         BuildError: The tables do not account for every row; nothing is written.
@@ -60,16 +61,16 @@ def publish(contents: Contents, *, root: Path) -> Published:
     contents = contents.in_order()
     files = _files(contents)
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    version = version_of(digests, contents.recipe)
     manifest = {
         "format": FORMAT,
         "dataset": contents.recipe.dataset,
-        "version": version,
         **summary(contents),
         "files": {
             name: {"sha256": digests[name], "bytes": len(data)} for name, data in files.items()
         },
     }
+    version = content_hash(manifest)[:12]
+    manifest["version"] = version
     folder = root / contents.recipe.dataset / version
     with atomic_folder(folder) as beside:
         for name, data in files.items():

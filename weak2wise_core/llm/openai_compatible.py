@@ -77,6 +77,7 @@ class OpenAIModel:
             cool_down_s=self._backoff.cool_down_s,
         )
         self._ever_reached = False
+        self._ever_answered = False
         self._waits = 0
         _quiet_transport_log()
 
@@ -95,6 +96,7 @@ class OpenAIModel:
         while True:
             outcome = await self._try(body, tokens=tokens, affinity=affinity, attempt=tries)
             if isinstance(outcome, ChatReply):
+                self._ever_answered = True
                 return outcome
             tries += 1
             error = final_error(
@@ -102,6 +104,7 @@ class OpenAIModel:
                 spec=self._spec,
                 tries=tries,
                 ever_reached=self._ever_reached,
+                ever_answered=self._ever_answered,
                 backoff=self._backoff,
             )
             if error is not None:

@@ -18,6 +18,7 @@ OPENING_TAG = "<think>"
 CLOSING_TAG = "</think>"
 REASONING_FIELDS = ("reasoning_content", "reasoning")
 
+_BROKEN_OFF = frozenset({"insufficient_system_resource", "abort", "error"})
 _FINISH_REASONS = {
     "stop": FinishReason.STOP,
     "length": FinishReason.LENGTH,
@@ -69,6 +70,8 @@ def parse_completion(obj: Mapping[str, Any]) -> ChatReply:
         ReplyFormatError: The object reports an error, has no choice, or its text is not text.
     """
     choice = _first_choice(obj)
+    if str(choice.get("finish_reason")) in _BROKEN_OFF:
+        raise ReplyFormatError(f"the server broke off ({choice['finish_reason']})")
     message = choice.get("message")
     if not isinstance(message, Mapping):
         raise ReplyFormatError("the first choice of the reply has no message")
@@ -80,10 +83,15 @@ def parse_completion(obj: Mapping[str, Any]) -> ChatReply:
     return ChatReply(
         content=content,
         reasoning=reasoning,
-        finish_reason=_FINISH_REASONS.get(str(choice.get("finish_reason")), FinishReason.OTHER),
+        finish_reason=finish_reason(choice.get("finish_reason")),
         usage=parse_usage(obj.get("usage")),
         model=model if isinstance(model, str) else "",
     )
+
+
+def finish_reason(value: object) -> FinishReason:
+    """Why a model stopped, from the word that a server uses for it."""
+    return _FINISH_REASONS.get(str(value), FinishReason.OTHER)
 
 
 def split_thinking(text: str) -> tuple[str | None, str]:

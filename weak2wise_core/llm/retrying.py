@@ -3,7 +3,7 @@
 import errno
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
@@ -161,7 +161,13 @@ def failure_of_connection(error: BaseException, *, address: str) -> Failure:
 
 
 def final_error(
-    failure: Failure, *, spec: ModelSpec, tries: int, ever_reached: bool, backoff: Backoff
+    failure: Failure,
+    *,
+    spec: ModelSpec,
+    tries: int,
+    ever_reached: bool,
+    ever_answered: bool,
+    backoff: Backoff,
 ) -> ModelError | None:
     """The error that ends a call after a failed try, or None when it should be tried again.
 
@@ -170,9 +176,15 @@ def final_error(
         spec: The model.
         tries: Tries of this call so far.
         ever_reached: Whether any call to this model was ever answered with anything.
+        ever_answered: Whether one was answered with a reply; then an address that is gone may be
+            back soon, and a forbidden request is that request's affair.
         backoff: When to give up a model that was never reached.
     """
     where = f"{spec.model} at {failure.address}"
+    if ever_answered and failure.status in {404, 405, 410}:
+        failure = replace(failure, kind=FailureKind.PASSING)
+    if ever_answered and failure.status == 403:
+        failure = replace(failure, kind=FailureKind.REFUSED)
     if failure.kind is FailureKind.FATAL:
         return FatalModelError(_fatal_message(failure, spec=spec, where=where))
     if failure.kind is FailureKind.REFUSED:

@@ -53,6 +53,7 @@ def unjudged(attempt: Attempt) -> Rejection:
         kind=RejectionKind.QUARANTINED,
         reason="unjudged",
         detail=f"no verdict on the unaided attempt (votes: {votes}), which ends with "
-        f"{attempt.attempt.strip()[-120:]!r}",
+        f"{attempt.attempt.strip()[-120:]!r}. Stored votes come again: to have them cast anew, run "
+        "weak2wise replies prune --model judge",
         model=attempt.model,
     )

@@ -10,6 +10,7 @@ from weak2wise_core.errors import RequestRefusedError
 from weak2wise_core.gateway import Asker, ledger
 from weak2wise_core.prompts import PromptSet
 from weak2wise_core.records import CandidateTrace, Message, Question, Refusal
+from weak2wise_core.stages.gathering import gather_all
 from weak2wise_core.traces import candidate_from_reply, refused
 
 
@@ -69,4 +70,4 @@ async def generate_candidates(
         return dataclasses.replace(candidate, spent=taken.spent())
 
     jobs = [(name, draw) for name in sorted(strong) for draw in draws]
-    return list(await asyncio.gather(*(one(name, draw) for name, draw in jobs)))
+    return await gather_all([one(name, draw) for name, draw in jobs])

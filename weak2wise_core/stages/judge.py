@@ -1,7 +1,5 @@
 """Deciding whether an attempt is correct: rules, votes of a model, or both (section 3.2)."""
 
-import asyncio
-
 from weak2wise_core.config import JudgeMethod, JudgingSettings
 from weak2wise_core.equivalence import AnswerChecker
 from weak2wise_core.gateway import Asker
@@ -16,6 +14,7 @@ from weak2wise_core.records import (
     Question,
     Verdict,
 )
+from weak2wise_core.stages.gathering import gather_all
 
 
 class Judge:
@@ -84,8 +83,8 @@ class Judge:
         while verdict is None:
             # As many at once as could settle it; then one by one, since each may be the last.
             batch = needed if not votes else 1
-            votes += await asyncio.gather(
-                *(self._vote(question, attempt, number=len(votes) + i) for i in range(batch))
+            votes += await gather_all(
+                [self._vote(question, attempt, number=len(votes) + i) for i in range(batch)]
             )
             verdict = settled(votes, of=self._settings.votes)
         return Judgement(verdict=verdict, judged_by=JudgedBy.MODEL, votes=tuple(votes))
@@ -99,7 +98,8 @@ class Judge:
         vote = Verdict.UNJUDGED
         for draw in (number, number + self._settings.votes):  # an invalid vote is asked again once
             reply = await self._model.ask(messages, draw=draw, affinity=question.id)
-            vote = read_verdict(reply.content)
+            cut_off = reply.finish_reason is FinishReason.LENGTH
+            vote = Verdict.UNJUDGED if cut_off else read_verdict(reply.content)
             if vote is not Verdict.UNJUDGED:
                 break
         return vote

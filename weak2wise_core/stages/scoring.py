@@ -9,6 +9,7 @@ from weak2wise_core.masking import mask_trace
 from weak2wise_core.prompts import PromptSet
 from weak2wise_core.racing import Cell, Entrant, Race
 from weak2wise_core.records import CandidateTrace, MaskOutcomes, Message, Question, Verdict
+from weak2wise_core.stages.gathering import gather_all
 from weak2wise_core.stages.judge import Judge
 from weak2wise_core.steps import Step, split_steps
 
@@ -43,7 +44,11 @@ async def ask_mask_levels(
         ModelError: A call gave no usable reply.
         TraceFormatError: A candidate has no steps.
     """
-    sheets = [_Sheet(one, count_tokens(one.normal_reasoning), settings) for one in candidates]
+    traces = [one.normal_reasoning for one in candidates]
+    lengths = await asyncio.to_thread(lambda: [count_tokens(trace) for trace in traces])
+    sheets = [
+        _Sheet(one, length, settings) for one, length in zip(candidates, lengths, strict=True)
+    ]
 
     async def ask(cell: Cell) -> Verdict:
         sheet = sheets[cell.candidate]
@@ -63,7 +68,7 @@ async def ask_mask_levels(
     else:
         levels = range(settings.granularity)
         cells = [Cell(one, level) for one in range(len(sheets)) for level in levels]
-        await asyncio.gather(*(ask(cell) for cell in cells))
+        await gather_all([ask(cell) for cell in cells])
     return [sheet.row() for sheet in sheets]
 
 

@@ -52,7 +52,9 @@ def golden_of(
             question,
             kind=RejectionKind.DROPPED,
             reason="no_candidate",
-            detail=f"all {len(candidates)} candidates were refused: {found}",
+            detail=f"all {len(candidates)} candidates were refused: {found}"
+            if candidates
+            else "there is no candidate for it",
         )
     choice = select_golden(outcomes, settings=settings)
     if choice.winner is None or choice.score is None:

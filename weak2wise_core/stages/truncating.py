@@ -1,5 +1,6 @@
 """Stage 4b: an over-long golden reasoning is cut where the answer is first deduced (3.5)."""
 
+import asyncio
 import dataclasses
 from collections.abc import Callable
 
@@ -87,10 +88,13 @@ async def _cut(
     for method in methods:
         try:
             if method is TruncationMethod.RULE:
-                return cut_by_rule(trace, answer=question.answer), Truncation.RULE
+                kept = await asyncio.to_thread(cut_by_rule, trace, answer=question.answer)
+                return kept, Truncation.RULE
             prompt = _prompt(prompts, method)
             proposal = await _propose(question, trace, truncator=truncator, prompt=prompt)
-            return _LOCATE[method](trace, proposal, answer=question.answer), _NAMES[method]
+            locate = _LOCATE[method]
+            kept = await asyncio.to_thread(locate, trace, proposal, answer=question.answer)
+            return kept, _NAMES[method]
         except (TruncationError, RequestRefusedError):
             continue  # the next method is tried; the last one's failure leaves the trace whole
     return trace, Truncation.NONE_COULD

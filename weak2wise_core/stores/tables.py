@@ -71,6 +71,7 @@ _SPENT: Final = _many(
     pa.struct(
         [
             _column("model", _TEXT),
+            _column("returned", _TEXT),
             _column("calls", _WHOLE),
             _column("prompt_tokens", _WHOLE),
             _column("completion_tokens", _WHOLE),

@@ -32,6 +32,7 @@ from weak2wise_core.records import (
 
 SPENT = Spent(
     model="weak",
+    returned="m-1",
     calls=2,
     prompt_tokens=1_000_000,
     completion_tokens=500_000,

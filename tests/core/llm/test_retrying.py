@@ -131,7 +131,12 @@ def ended(kind: FailureKind, *, tries: int, reached: bool = True, retries: int =
     spec = ModelSpec(backend=Backend.OPENAI, model="m", base_urls=(ADDRESS,), retries=retries)
     failure = Failure(kind=kind, cause="why", address=ADDRESS)
     error = final_error(
-        failure, spec=spec, tries=tries, ever_reached=reached, backoff=Backoff(unreached_tries=3)
+        failure,
+        spec=spec,
+        tries=tries,
+        ever_reached=reached,
+        ever_answered=False,
+        backoff=Backoff(unreached_tries=3),
     )
     return None if error is None else type(error)
 
@@ -152,3 +157,26 @@ def test_a_model_that_nobody_reached_is_given_up_soon() -> None:
     assert ended(FailureKind.UNREACHED, tries=1, reached=False, retries=0) is FatalModelError
     assert ended(FailureKind.UNREACHED, tries=8, reached=True, retries=8) is None
     assert ended(FailureKind.UNREACHED, tries=9, reached=True, retries=8) is TransientModelError
+
+
+def test_a_model_that_answered_before_is_not_given_up_for_one_status() -> None:
+    """Not found may be a restart, forbidden may be one request; a refused key stays fatal."""
+    spec = ModelSpec(backend=Backend.OPENAI, model="m", base_urls=(ADDRESS,), retries=2)
+
+    def kind(status: int, *, answered: bool) -> object:
+        error = final_error(
+            failure_of_status(status, message="", headers={}, address=ADDRESS),
+            spec=spec,
+            tries=1,
+            ever_reached=True,
+            ever_answered=answered,
+            backoff=Backoff(),
+        )
+        return None if error is None else type(error)
+
+    assert [kind(status, answered=False) for status in (404, 403, 401)] == [FatalModelError] * 3
+    assert [kind(status, answered=True) for status in (404, 403, 401)] == [
+        None,
+        RequestRefusedError,
+        FatalModelError,
+    ]

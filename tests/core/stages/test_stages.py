@@ -115,9 +115,10 @@ async def test_k_draws_of_each_model_are_k_candidates(
 ) -> None:
     """Every model and draw is one call of its own, shown the answer as the paper shows it."""
     model, script = handle(lambda _m, _s, draw: f"<think>{THINKING} {draw}</think>{STEPS}")
+    other, other_script = handle(lambda _m, _s, draw: f"<think>{THINKING} {draw}</think>{STEPS}")
     found = await generate_candidates(
         question,
-        strong={"b": model, "a": model},
+        strong={"b": other, "a": model},
         draws=range(3),
         checker=checker,
         settings=GenerateSettings(),
@@ -128,7 +129,9 @@ async def test_k_draws_of_each_model_are_k_candidates(
     ]
     assert all(one.refusal is None for one in found)
     assert len({one.normal_reasoning for one in found}) == 3
-    roles = [[message.role for message in call.messages] for call in script.calls]
+    roles = [
+        [message.role for message in call.messages] for call in script.calls + other_script.calls
+    ]
     assert roles == [["user", "assistant", "user"]] * 6
     assert script.calls[0].messages[1].content == question.answer
 
@@ -208,7 +211,8 @@ async def test_a_race_asks_less_and_finds_the_same_winner(
 ) -> None:
     """Levels that cannot change the winner are not asked, and say so in their rows."""
     clear = "## Think\nThe product of six and seven is forty-two\n\n## Final Answer\n42"
-    rows = [candidate(draw=0), candidate(steps=clear, draw=1), candidate(steps=clear, draw=2)]
+    clearer = clear.replace("product", "whole product")
+    rows = [candidate(draw=0), candidate(steps=clear, draw=1), candidate(steps=clearer, draw=2)]
 
     def weak(messages: Sequence[Message], _sampling: Sampling, _draw: int) -> str:
         return r"\boxed{42}" if "of six" in messages[-1].content else r"\boxed{0}"

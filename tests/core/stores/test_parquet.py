@@ -231,6 +231,7 @@ def test_lists_are_lists_for_other_programs(tmp_path: Path) -> None:
     """DuckDB can take the outcomes and what was spent apart."""
     spent = records.Spent(
         model="weak",
+        returned="m-1",
         calls=2,
         prompt_tokens=3,
         completion_tokens=4,
