@@ -159,8 +159,10 @@ def open_database(path: Path, *, create: bool, timeout_s: float) -> sqlite3.Conn
 
 
 def _refuse_foreign(connection: sqlite3.Connection, *, path: Path) -> None:
+    connection.execute("begin")  # one moment for both: another thread may be making the store
     application = _value(connection, "pragma application_id")
     tables = _value(connection, "select count(*) from sqlite_master")
+    connection.execute("rollback")
     if application != APPLICATION_ID and (tables or application != _NO_APPLICATION):
         raise StoreError(
             f"{path} is an SQLite file of another program; give the path of a reply store or a "
