@@ -1,5 +1,6 @@
 """Laws of the flow: what is recomputed, what is never lost, how a build ends."""
 
+import hashlib
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,8 +13,12 @@ import pytest
 from benchmarks.loopback import LoopbackServer
 from benchmarks.loopback_replies import Reply
 from tasks.progress import Progress
-from weak2wise_core.config import Recipe, parse_recipe
-from weak2wise_core.errors import FatalModelError, MissingKeyError
+from weak2wise_core.config import GenerateSettings, Recipe, parse_recipe
+from weak2wise_core.equivalence import AnswerChecker
+from weak2wise_core.errors import FatalModelError, InputFileError, MissingKeyError
+from weak2wise_core.importing import import_rows
+from weak2wise_core.records import CandidateTrace
+from weak2wise_core.stores.parquet import write
 
 pytestmark = pytest.mark.slow
 
@@ -295,3 +300,105 @@ async def test_artifacts_hold_the_real_numbers(build: Build, testbed_recipe: Mak
     assert sum(row["calls"] + row["stored"] for row in account) > 0
     assert published.version in found["artifacts-summary"]
     assert json.loads(found["artifacts-drops"])
+
+
+async def test_imported_candidates_take_part_without_a_strong_model(
+    build: Build, questions: Path, tmp_path: Path
+) -> None:
+    """Existing replies are scored like fresh ones; those of other questions are left out."""
+    rows = [
+        {
+            "id": f"q{i}",
+            "question": f"What is 1 + 1, number {i}?",
+            "gold": "2",
+            "model": "kept",
+            "reasoning_content": "1 + 1 = 2.",
+            "content": "## Add\n1 + 1 is two\n\n## Final Answer\n2",
+        }
+        for i in range(6)
+    ]
+    with AnswerChecker() as checker:
+        imported = import_rows(rows, check=checker.check)
+    write(tmp_path / "c.parquet", imported.candidates, CandidateTrace)
+    with LoopbackServer(script) as server:
+        recipe = server_recipe(
+            server, questions, generate={"imported": [str(tmp_path / "c.parquet")]}
+        )
+        alone = recipe.model_copy(
+            update={"models": recipe.models.model_copy(update={"strong": ()})}
+        )
+        state = await build(alone)
+        assert state.name == "Completed", state.message
+        manifest = (await state.aresult()).manifest
+        assert manifest["golden"]["by_strong_model"] == {"kept": 4}
+        assert {request.body["model"] for request in server.requests} == {"m"}
+        twice = alone.model_copy(
+            update={"generate": GenerateSettings(imported=(tmp_path / "c.parquet",) * 2)}
+        )
+        error = await (await build(twice)).aresult(raise_on_failure=False)
+        assert isinstance(error, InputFileError)
+        assert "is in" in str(error)
+
+
+async def test_a_damaged_stage_result_is_made_anew(
+    build: Build, testbed_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    """Half a file in result storage costs its recomputation, not the build."""
+    first = await (await build(testbed_recipe())).aresult()
+    for stage in ("select_golden", "score_step_masks"):
+        (path, *_) = sorted((tmp_path / "data" / "results" / f"stage={stage}").iterdir())
+        path.write_bytes(path.read_bytes()[:100])
+    progress = Progress()
+    state = await build(testbed_recipe(), progress=progress)
+    assert state.name == "Completed", state.message
+    assert (await state.aresult()).version == first.version
+    assert progress.calls == 0
+    again = Progress()
+    await build(testbed_recipe(), progress=again)
+    assert recomputed(again) == set()
+
+
+async def test_a_build_without_a_training_row_publishes_nothing(
+    build: Build, questions: Path, tmp_path: Path
+) -> None:
+    """A weak model that solves everything leaves nothing to teach, and no empty dataset."""
+    with LoopbackServer(lambda _: r"\boxed{2}") as server:
+        state = await build(server_recipe(server, questions))
+    assert (state.type.value, state.name) == ("FAILED", "NothingToTrainOn")
+    assert not (tmp_path / "data" / "datasets").exists()
+
+
+async def test_no_row_is_lost_whatever_fails(build: Build, questions: Path, tmp_path: Path) -> None:
+    """With failures spread over every stage, the manifest still adds up."""
+    rows: list[dict[str, Any]] = [
+        {"id": f"q{i}", "question": f"What is 1 + 1, number {i}?", "answer": 2} for i in range(30)
+    ]
+    rows += [{"id": "bad", "question": "", "answer": 1}, rows[0]]
+    path = tmp_path / "many.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def failing(request: dict[str, Any]) -> Reply | str:
+        lot = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).digest()[0]
+        if lot < 12:
+            return Reply(status=500)
+        if lot < 20:
+            return Reply(status=400)
+        if lot < 30:
+            return Reply(content="", finish_reason="content_filter")
+        if lot < 45:
+            return Reply(content="no steps at all", reasoning="1 + 1 = 2.")
+        return script(request)
+
+    with LoopbackServer(failing) as server:
+        recipe = server_recipe(
+            server,
+            path,
+            generate={"samples_per_model": 2},
+            zero_score={"action": "resample", "max_draws": 4},
+            execution={"max_quarantine_fraction": 1.0, "questions_per_task": 7},
+        )
+        state = await build(recipe)
+    counts = (await state.aresult()).manifest["counts"]
+    gone = counts["solved"] + counts["dropped"] + counts["quarantined"]
+    assert counts["train"] + gone == counts["rows"] == 32
+    assert counts["quarantined"] > 1
