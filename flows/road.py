@@ -239,9 +239,9 @@ class Road:
         inputs = {"recipe": self._recipe, "shard": name, "questions": quote(list(questions))}
         try:
             result: StageResult[R] = await stage(**inputs, **quoted)
-        except InputFileError:
-            # A stored result that is damaged or of an older format is made anew; if it was not
-            # that, the same error comes again.
+        except (InputFileError, ValueError):
+            # A stored result that is damaged, of an older format, deleted, or in a folder that was
+            # moved is made anew, from the reply store; any other error comes again.
             result = await stage.with_options(refresh_cache=True)(**inputs, **quoted)
         progress.finish(stage.name, name, len(questions))
         return result

@@ -53,6 +53,17 @@ def api_key(spec: ModelSpec) -> str:
     return key
 
 
+def check_keys(recipe: Recipe) -> None:
+    """Make sure that every key is there, before anything is paid.
+
+    Raises:
+        MissingKeyError: One is not.
+    """
+    for spec in recipe.models.specs().values():
+        if spec.backend is Backend.OPENAI:
+            api_key(spec)
+
+
 class Runtime:
     """What the tasks of one build share."""
 
@@ -63,9 +74,7 @@ class Runtime:
             MissingKeyError: A model needs a key that is not there; found before anything is paid.
             StoreError: The reply store cannot be opened.
         """
-        for spec in recipe.models.specs().values():
-            if spec.backend is Backend.OPENAI:
-                api_key(spec)
+        check_keys(recipe)
         self.recipe = recipe
         self.data = data
         self.progress = progress or Progress()

@@ -92,21 +92,39 @@ def run_build(recipe: Recipe, *, console: Console) -> dict[str, Any]:
         Weak2WiseError: The build failed for a reason that has a name.
         typer.Exit: It was interrupted (130) or terminated (143).
     """
+    from prefect.exceptions import ExternalSignal
+
     from flows.commands.display import watching
+    from flows.commands.engine import engine_in_its_own_session
     from tasks.progress import Progress
 
+    check_inputs(recipe)
     progress, started = Progress(), time.monotonic()
     stopped_by: list[int] = []
-    with watching(progress, console):
+    with watching(progress, console), engine_in_its_own_session():
         try:
             state = asyncio.run(_run_flow(recipe, progress, stopped_by))
-        except (KeyboardInterrupt, asyncio.CancelledError) as stop:
-            code = TERMINATED if signal.SIGTERM in stopped_by else INTERRUPTED
+        except (KeyboardInterrupt, asyncio.CancelledError, ExternalSignal) as stop:
+            by_engine = isinstance(stop, ExternalSignal)  # it takes SIGTERM over while a flow runs
+            terminated = by_engine or signal.SIGTERM in stopped_by
             console.print(
                 "stopped; every reply is kept. Start the same build again to go on", soft_wrap=True
             )
-            raise typer.Exit(code) from stop
+            raise typer.Exit(TERMINATED if terminated else INTERRUPTED) from stop
     return _facts(state, progress, seconds=time.monotonic() - started)
+
+
+def check_inputs(recipe: Recipe) -> None:
+    """Find what a person must mend before the task engine takes seconds to start.
+
+    Raises:
+        UsageError: A key is missing, or the question file cannot be used.
+    """
+    from tasks.runtime import check_keys
+    from weak2wise_core.questions import load_questions
+
+    check_keys(recipe)
+    load_questions(recipe.questions)
 
 
 async def _run_flow(recipe: Recipe, progress: Any, stopped_by: list[int]) -> Any:

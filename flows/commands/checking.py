@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from flows.commands.building import AsJson, Data, use_data_folder
 from weak2wise_core.config import Backend, ModelSpec, Recipe, load_recipe
@@ -53,8 +54,8 @@ def doctor(
     else:
         console = Console()
         for one in findings:
-            mark = "[green]ok[/green]  " if one.ok else "[red]fault[/red]"
-            console.print(f"{mark} {one.what}: {one.detail}", soft_wrap=True, highlight=False)
+            mark = ("ok   ", "green") if one.ok else ("fault", "red")
+            console.print(Text.assemble(mark, f" {one.what}: {one.detail}"), soft_wrap=True)
     if not all(one.ok for one in findings):
         raise typer.Exit(1)
 
@@ -116,7 +117,8 @@ def _models(recipe: Recipe) -> Iterator[Finding]:
                 yield asyncio.run(_endpoint(name, spec, url))
             continue
         try:
-            detail = str(local_model(spec).identity)
+            parts = (f"{name} {value}" for name, value in local_model(spec).identity.items())
+            detail = ", ".join(parts)
         except Weak2WiseError as error:
             yield Finding(f"model {name}", ok=False, detail=str(error))
         else:

@@ -90,7 +90,7 @@ def account_line(progress: Progress, seconds: float) -> str:
 
 def show_result(facts: Mapping[str, Any], console: Console) -> None:
     """Where the dataset is, what went where, and what it cost, on one screen."""
-    console.print(f"[bold]{facts['state']}[/bold]: {facts['message']}", soft_wrap=True)
+    console.print(Text.assemble((facts["state"], "bold"), f": {facts['message']}"), soft_wrap=True)
     if "counts" in facts:
         console.print(_stations(facts))
         console.print(_teachers(facts))
@@ -111,7 +111,7 @@ def _stations(facts: Mapping[str, Any]) -> Table:
     for kind in ("dropped", "quarantined"):
         for stage, reasons in facts[kind].items():
             for reason, count in reasons.items():
-                table.add_row(str(count), f"{kind}: {reason} ({TITLES.get(stage, stage)})")
+                table.add_row(str(count), Text(f"{kind}: {reason} ({TITLES.get(stage, stage)})"))
     table.add_row(str(counts["train"]), "trained on", style="bold")
     return table
 

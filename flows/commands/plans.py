@@ -8,9 +8,11 @@ from rich.console import Console
 from rich.table import Table
 
 from weak2wise_core.config import (
+    Backend,
     JudgeMethod,
     ModelSpec,
     Policy,
+    Prices,
     Recipe,
     TruncationMethod,
     ZeroScoreAction,
@@ -48,6 +50,8 @@ class PlannedCalls:
     """Assumed tokens of one reply, within `max_tokens`."""
     usd_typical: float
     """Money at `most` calls with replies of the assumed length."""
+    priced: bool
+    """Whether the recipe gives the model a price; without one its money is not known."""
     usd_most: float | None
     """Money at `most` calls with every reply at `max_tokens`; None where there is no limit."""
 
@@ -178,6 +182,7 @@ def _planned(
         prompt_tokens=prompt,
         reply_tokens=typical,
         usd_typical=usd(typical),
+        priced=spec.backend is not Backend.OPENAI or spec.usd_per_mtok != Prices(),
         usd_most=0.0 if free else usd(spec.max_tokens) if spec.max_tokens else None,
     )
 
@@ -197,7 +202,8 @@ def show_plan(plan: Plan, console: Console) -> None:
     for row in plan.calls:
         calls = f"{row.most:,}" if row.least == row.most else f"{row.least:,} to {row.most:,}"
         limit = "no limit" if row.usd_most is None else f"{row.usd_most:,.2f}"
-        table.add_row(TITLES[row.stage], row.model, calls, f"{row.usd_typical:,.2f}", limit)
+        money = (f"{row.usd_typical:,.2f}", limit) if row.priced else ("no price", "no price")
+        table.add_row(TITLES[row.stage], row.model, calls, *money)
     console.print(table)
     typical, most = plan.usd("usd_typical"), plan.usd("usd_most")
     console.print(
@@ -206,6 +212,10 @@ def show_plan(plan: Plan, console: Console) -> None:
         f"{'no limit is set' if most is None else f'{most:,.2f} USD'}.",
         soft_wrap=True,
     )
+    if unpriced := sorted({row.model for row in plan.calls if not row.priced}):
+        console.print(
+            f"Not in the money, for want of usd_per_mtok in the recipe: {', '.join(unpriced)}."
+        )
     if plan.races:
         console.print("Candidates race: fewer step-mask calls will do, how many depends on them.")
     console.print(

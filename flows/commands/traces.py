@@ -168,6 +168,8 @@ def import_traces(
     typer.echo(f"{facts['rows']} rows: {usable} usable candidates in {output}")
     for reason, count in sorted(counts.items()):
         typer.echo(f"{count:>7} refused: {reason}")
+    if counts["no_step"] and not titles:
+        typer.echo("Texts without '##' steps can be given some: see --titles")
 
 
 def _refusals(found: Imported) -> Iterator[dict[str, Any]]:
@@ -199,4 +201,4 @@ def _write_lines(rows: Iterable[Mapping[str, Any]], output: Path | None) -> None
 
 
 def _say(message: str) -> None:
-    Console(stderr=True).print(message, highlight=False, soft_wrap=True)
+    Console(stderr=True).print(message, highlight=False, markup=False, soft_wrap=True)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -343,7 +344,7 @@ async def test_imported_candidates_take_part_without_a_strong_model(
 async def test_a_damaged_stage_result_is_made_anew(
     build: Build, testbed_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
-    """Half a file in result storage costs its recomputation, not the build."""
+    """Half a file, a deleted folder or a moved one costs a recomputation, not the build."""
     first = await (await build(testbed_recipe())).aresult()
     for stage in ("select_golden", "score_step_masks"):
         (path, *_) = sorted((tmp_path / "data" / "results" / f"stage={stage}").iterdir())
@@ -356,6 +357,12 @@ async def test_a_damaged_stage_result_is_made_anew(
     again = Progress()
     await build(testbed_recipe(), progress=again)
     assert recomputed(again) == set()
+    shutil.rmtree(tmp_path / "data" / "results")
+    (tmp_path / "data").rename(tmp_path / "moved")
+    moved = Progress()
+    state = await build(testbed_recipe(), progress=moved, data=tmp_path / "moved")
+    assert state.name == "Completed", state.message
+    assert (moved.calls, (await state.aresult()).version) == (0, first.version)
 
 
 async def test_a_build_without_a_training_row_publishes_nothing(

@@ -223,6 +223,7 @@ class TestProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
 
     @pytest.mark.slow
@@ -230,7 +231,10 @@ class TestProcess:
     def test_a_stopped_build_says_how_to_go_on(
         self, tmp_path: Path, repository: Path, number: int, code: int
     ) -> None:
-        """Ctrl-C and SIGTERM end with their exit codes; the build goes on from the reply store."""
+        """Ctrl-C and SIGTERM end with their exit codes; the build goes on from the reply store.
+
+        As from a terminal, the signal goes to every process of the group.
+        """
         recipe = repository / "deployments" / "recipes" / "testbed.yaml"
         process = self.start(recipe, tmp_path, repository, "--limit", "40")
         store = tmp_path / "replies.sqlite-wal"
@@ -238,7 +242,7 @@ class TestProcess:
             if store.exists() and store.stat().st_size > 200_000:
                 break
             time.sleep(0.1)
-        process.send_signal(number)
+        os.killpg(process.pid, number)
         output, errors = process.communicate(timeout=120)
         assert process.returncode == code, output + errors
         assert "go on" in errors

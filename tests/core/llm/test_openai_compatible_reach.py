@@ -141,10 +141,10 @@ async def test_a_sick_replica_is_left_alone_after_a_while() -> None:
 
 async def test_the_pool_is_not_smaller_than_the_calls_in_flight() -> None:
     """More calls than the package's default of a hundred connections wait at the server at once."""
-    with LoopbackServer(lambda _: Reply(delay_s=0.3)) as server:
+    with LoopbackServer(lambda _: Reply(delay_s=2.0)) as server:
         async with opened(server.base_url) as model:
             await asyncio.gather(*(ask(model) for _ in range(120)))
-    assert server.stats()["most_in_flight"] == 120
+    assert server.stats()["most_in_flight"] > 100
 
 
 async def test_a_models_own_limit_on_calls_in_flight_holds() -> None:
