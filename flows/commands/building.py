@@ -12,8 +12,9 @@ import typer
 import yaml
 from rich.console import Console
 
-from weak2wise_core.config import Recipe, load_recipe
+from weak2wise_core.config import Recipe
 from weak2wise_core.errors import RecipeError, Weak2WiseError
+from weak2wise_core.recipes import load_recipe
 
 INTERRUPTED, TERMINATED = 130, 143
 

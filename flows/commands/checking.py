@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.text import Text
 
 from flows.commands.building import AsJson, Data, use_data_folder
-from weak2wise_core.config import Backend, ModelSpec, Recipe, load_recipe
+from weak2wise_core.config import Backend, ModelSpec, Recipe
 from weak2wise_core.errors import Weak2WiseError
+from weak2wise_core.recipes import load_recipe
 
 LEAST_FREE_BYTES = 2_000_000_000
 _PACKAGES = ("prefect", "fastapi", "sqlalchemy", "openai", "transformers", "pyarrow")

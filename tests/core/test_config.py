@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
-from weak2wise_core.config import ModelSpec, Recipe, StepMaskSettings, load_recipe, parse_recipe
+from weak2wise_core.config import ModelSpec, Recipe, StepMaskSettings
 from weak2wise_core.errors import RecipeError
+from weak2wise_core.recipes import load_recipe, parse_recipe
 
 SERVER = {"backend": "openai", "model": "m", "base_urls": ["http://h/v1"]}
 PLAIN: dict[str, Any] = {

@@ -117,7 +117,7 @@ def test_a_bomb_harms_nobody(bomb: str) -> None:
         assert small.verify("1", bomb) is not True
         assert time.perf_counter() - started < 5.0
         answered = {small.verify("(a+b)^2", "a^2+2ab+b^2") for _ in range(3)}
-        assert True in answered
+        assert any(answer is True for answer in answered)
 
 
 def test_a_killed_process_is_replaced() -> None:

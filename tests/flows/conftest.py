@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from weak2wise_core.config import Recipe, parse_recipe
+from weak2wise_core.config import Recipe
+from weak2wise_core.recipes import parse_recipe
 
 Build = Callable[..., Awaitable[Any]]
 

@@ -14,10 +14,11 @@ import pytest
 from benchmarks.loopback import LoopbackServer
 from benchmarks.loopback_replies import Reply
 from tasks.progress import Progress
-from weak2wise_core.config import GenerateSettings, Recipe, parse_recipe
+from weak2wise_core.config import GenerateSettings, Recipe
 from weak2wise_core.equivalence import AnswerChecker
 from weak2wise_core.errors import FatalModelError, InputFileError, MissingKeyError
 from weak2wise_core.importing import import_rows
+from weak2wise_core.recipes import parse_recipe
 from weak2wise_core.records import CandidateTrace
 from weak2wise_core.stores.parquet import write
 

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from prefect.utilities.importtools import import_object
 
-from weak2wise_core.config import load_recipe
+from weak2wise_core.recipes import load_recipe
 
 PREFECT = [sys.executable, "-m", "prefect", "--no-prompt"]
 

@@ -11,7 +11,8 @@ import pytest
 from benchmarks.loopback import LoopbackServer
 from tasks.progress import Progress
 from tests.flows.replaying import Replay
-from weak2wise_core.config import Recipe, parse_recipe
+from weak2wise_core.config import Recipe
+from weak2wise_core.recipes import parse_recipe
 
 pytestmark = pytest.mark.slow
 

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from tasks.caching import VERSIONS, StageKey, stage_settings
-from weak2wise_core.config import Recipe, parse_recipe
+from weak2wise_core.config import Recipe
 from weak2wise_core.prompts import PromptSet
+from weak2wise_core.recipes import parse_recipe
 from weak2wise_core.records import Question
 
 QUESTIONS = [Question(id="a", question="Question?", answer="1")]

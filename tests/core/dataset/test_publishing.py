@@ -8,10 +8,11 @@ import duckdb
 import pandas as pd
 import pytest
 
-from weak2wise_core.config import Recipe, parse_recipe
+from weak2wise_core.config import Recipe
 from weak2wise_core.dataset.contents import Contents
 from weak2wise_core.dataset.publishing import publish
 from weak2wise_core.errors import BuildError
+from weak2wise_core.recipes import parse_recipe
 from weak2wise_core.records import (
     Attempt,
     CandidateTrace,

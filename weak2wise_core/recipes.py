@@ -1,0 +1,76 @@
+"""Recipes from YAML files and from memory; every fault is named by its key."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from weak2wise_core.config import Recipe
+from weak2wise_core.errors import RecipeError
+
+
+def load_recipe(path: Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """Read a recipe from a YAML file.
+
+    Args:
+        path: The file.
+        overrides: Values that replace the file's, by dotted key such as `step_mask.beta`. A number
+            between dots picks an entry of a list, as in `models.strong.0.temperature`.
+
+    Raises:
+        RecipeError: The file cannot be read, is not YAML, or does not describe a recipe. The
+            message names every faulty key.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"recipe {path} cannot be read: {error}") from error
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"recipe {path} is not YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise RecipeError(f"recipe {path} holds no keys; see deployments/recipes for examples")
+    for key, value in (overrides or {}).items():
+        _set_by_path(content, key, value)
+    return parse_recipe(content, source=str(path))
+
+
+def parse_recipe(content: Mapping[str, Any], *, source: str = "the recipe") -> Recipe:
+    """Validate a recipe that is already in memory.
+
+    Raises:
+        RecipeError: It is not a recipe; every faulty key is named.
+    """
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        faults = "\n".join(_fault(item) for item in error.errors(include_input=False))
+        raise RecipeError(f"{source} is not a valid recipe:\n{faults}") from error
+
+
+def _fault(item: Mapping[str, Any]) -> str:
+    where = ".".join(str(part) for part in item["loc"]) or "recipe"
+    if item["type"] == "extra_forbidden":
+        return f"  {where}: unknown key; remove it or correct its spelling"
+    return f"  {where}: {str(item['msg']).removeprefix('Value error, ')}"
+
+
+def _set_by_path(content: dict[str, Any], dotted: str, value: object) -> None:
+    *parents, last = dotted.split(".")
+    node: Any = content
+    for part in parents:
+        if isinstance(node, list) and part.isdigit() and int(part) < len(node):
+            node = node[int(part)]
+        elif isinstance(node, dict):
+            node = node.setdefault(part, {})
+        else:
+            raise RecipeError(f"--set {dotted}: there is nothing called {part!r} to set a key in")
+    if isinstance(node, list) and last.isdigit() and int(last) < len(node):
+        node[int(last)] = value
+    elif isinstance(node, dict):
+        node[last] = value
+    else:
+        raise RecipeError(f"--set {dotted}: {last!r} cannot be set there")
