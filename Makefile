@@ -1,7 +1,7 @@
 # make demo   set up and build a dataset on the testbed: no key, no GPU, no network but the index
 # make test   set up and pass the tests
 # make check  set up and run linters, types and import layers
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 
