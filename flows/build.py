@@ -110,8 +110,6 @@ async def _travel(shards: list[Shard], *, recipe: Recipe, runtime: Runtime) -> l
             except Exception as error:  # noqa: BLE001 - one failed shard does not fail the build
                 get_run_logger().exception("shard %s failed", shard.name)
                 return road.give_up(error)
-            finally:
-                runtime.progress.shards_done += 1
 
     return await gather_all([one(shard) for shard in shards])
 

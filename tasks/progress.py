@@ -23,7 +23,6 @@ class Progress:
     questions: int = 0
     """Questions of the whole build."""
     shards: int = 0
-    shards_done: int = 0
     accounts: Mapping[tuple[str, str], Account] = field(default_factory=dict)
     """What was paid, by stage and model; shared with the gateway."""
     entered: Counter[str] = field(default_factory=Counter)

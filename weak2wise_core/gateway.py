@@ -5,7 +5,7 @@ against the budget, and is asked. Whatever comes back is stored before anyone se
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -268,11 +268,6 @@ class ModelHandle:
         self.account = account
         self.sampling = Sampling.of(spec)
         self._gateway = gateway
-
-    @property
-    def identity(self) -> Mapping[str, object]:
-        """What decides this model's replies; part of cache keys."""
-        return self.model.identity
 
     def worst_usd(self, messages: Sequence[Message]) -> float:
         """The most that one call can cost, in US dollars."""

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from pathlib import Path
@@ -44,7 +44,8 @@ def verify(
     """Judge attempts against gold answers by rule; no model is asked.
 
     Rows `{"id", "question", "gold", "attempt"}` come in, rows `{"id", "verdict"}` go out in the
-    same order: correct, incorrect, or unjudged where the rules are not certain.
+    same order: correct, incorrect, or unjudged where the rules are not certain. Where rows bring a
+    `label`, true or false, the agreement with it is printed too.
 
     Example: `weak2wise verify attempts.jsonl > verdicts.jsonl`
     """
@@ -60,10 +61,28 @@ def verify(
                 return {"id": row.get("id"), "verdict": Verdict.UNJUDGED.value, "reason": reason}
             return {"id": row.get("id"), "verdict": checker.check(gold, attempt).value}
 
-        verdicts = list(threads.map(judged, read_objects(file)))
+        rows = list(read_objects(file))
+        verdicts = list(threads.map(judged, rows))
     _write_lines(verdicts, output)
     counts = Counter(row["verdict"] for row in verdicts)
     _say(", ".join(f"{count} {name}" for name, count in sorted(counts.items())))
+    labelled = [
+        (row["label"], found["verdict"])
+        for row, found in zip(rows, verdicts, strict=True)
+        if isinstance(row.get("label"), bool)
+    ]
+    if labelled:
+        _say(_agreement(labelled))
+
+
+def _agreement(labelled: Sequence[tuple[object, str]]) -> str:
+    """How verdicts compare with what people said; an unjudged row agrees with nobody."""
+    counts = Counter(labelled)
+    agreed = counts[True, Verdict.CORRECT.value] + counts[False, Verdict.INCORRECT.value]
+    return (
+        f"agreement with 'label': {agreed / len(labelled):.1%} ({agreed} of {len(labelled)}), "
+        f"false positives: {counts[False, Verdict.CORRECT.value]}"
+    )
 
 
 def truncate(

@@ -66,13 +66,14 @@ def test_verify_agrees_with_people_on_real_attempts(
 ) -> None:
     """Verdicts by rule agree with published labels, and hardly ever praise a wrong answer."""
     source, target = shared_data / "verify" / f"{name}.jsonl", tmp_path / "verdicts.jsonl"
-    code, _ = invoke("verify", source, "--output", target)
+    code, output = invoke("verify", source, "--output", target)
     labels = [json.loads(line)["label"] for line in source.read_text().splitlines()]
     verdicts = [json.loads(line)["verdict"] for line in target.read_text().splitlines()]
     pairs = list(zip(labels, verdicts, strict=True))
     agreed = sum(verdict == ("correct" if label else "incorrect") for label, verdict in pairs)
     assert code == 0
     assert agreed / len(pairs) >= share
+    assert f"({agreed} of {len(pairs)})" in output
     assert sum(not label and verdict == "correct" for label, verdict in pairs) <= false_positives
 
 
