@@ -1,0 +1,146 @@
+"""Models: what decides their replies, and how they are reached."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from weak2wise_core.config.base import Name, PositiveInt, Settings
+
+
+class Backend(StrEnum):
+    """How a model is reached."""
+
+    OPENAI = "openai"
+    TRANSFORMERS = "transformers"
+    TESTBED = "testbed"
+
+
+class Prices(Settings):
+    """US dollars for a million tokens, as the provider's price list says."""
+
+    input: float = Field(0.0, ge=0, description="prompt tokens")
+    output: float = Field(0.0, ge=0, description="reply tokens, thinking included")
+    cached_input: float | None = Field(
+        None, ge=0, description="prompt tokens from the server's cache; as `input` where absent"
+    )
+
+
+_SERVED_ONLY = frozenset(
+    {"base_urls", "api_key_env", "stream", "rpm", "tpm", "timeout_s", "retries"}
+)
+"""Settings of a model behind a server; a local one would ignore them."""
+
+
+class ModelSpec(Settings):
+    """One model: what decides its replies, and how it is reached."""
+
+    backend: Backend = Field(description="openai (any compatible server), transformers or testbed")
+    model: str = Field(min_length=1, description="model id, hub id or folder")
+    base_urls: tuple[str, ...] = Field(
+        (), description="openai only: one address per replica, with /v1 where the server wants it"
+    )
+    api_key_env: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        description="name of the environment variable that holds the key; never the key itself",
+    )
+    temperature: float | None = Field(
+        None, ge=0, le=2, description="sampling temperature; the model's default where absent"
+    )
+    top_p: float | None = Field(None, gt=0, le=1, description="nucleus sampling")
+    max_tokens: PositiveInt | None = Field(None, description="limit of one reply, in tokens")
+    seed: int | None = Field(None, description="sent as seed + draw, for servers that honour seeds")
+    stream: bool = Field(False, description="ask for a stream; some endpoints answer no other way")
+    extra_body: dict[str, Any] = Field(
+        default_factory=dict, description="further fields of the request, passed through"
+    )
+    tokenizer: str | None = Field(
+        None, description="hub id or folder of the tokenizer; `model` where absent"
+    )
+    usd_per_mtok: Prices = Field(Prices(), description="prices, for `plan` and the final account")
+    in_flight: PositiveInt | None = Field(None, description="calls to this model at once")
+    rpm: PositiveInt | None = Field(None, description="calls a minute")
+    tpm: PositiveInt | None = Field(None, description="tokens a minute, prompt and reply")
+    timeout_s: float = Field(900.0, gt=0, description="seconds without a byte from the server")
+    retries: int = Field(8, ge=0, le=50, description="further tries after a passing failure")
+    batch_size: PositiveInt = Field(64, description="transformers: requests in one batch")
+    device: str | None = Field(None, description="transformers: cuda, mps or cpu")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="transformers: number format of the weights"
+    )
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        if self.backend is Backend.OPENAI and not self.base_urls:
+            raise ValueError("backend openai needs at least one address in base_urls")
+        served = _SERVED_ONLY & self.model_fields_set
+        if self.backend is not Backend.OPENAI and served:
+            raise ValueError(
+                f"{', '.join(sorted(served))}: only a model with backend openai reads this"
+            )
+        for url in self.base_urls:
+            if not url.startswith(("http://", "https://")):
+                raise ValueError(f"base_urls: {url!r} does not begin with http:// or https://")
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """The part of the specification that decides the replies; no address, key or limit.
+
+        Of a local model only the folder's name is part of it; its weights are known to whoever
+        opens it.
+        """
+        identity = self.model_dump(
+            mode="json",
+            include={
+                "backend",
+                "model",
+                "temperature",
+                "top_p",
+                "max_tokens",
+                "seed",
+                "extra_body",
+                "dtype",
+            },
+        )
+        if self.backend is not Backend.OPENAI and Path(self.model).is_absolute():
+            identity["model"] = Path(self.model).name
+        return identity
+
+
+class StrongModelSpec(ModelSpec):
+    """A strong model, with the name under which its traces are counted."""
+
+    name: Name = Field(description="short name in tables, ties and reports")
+
+
+class Models(Settings):
+    """The four roles of a build."""
+
+    weak: ModelSpec = Field(description="the model to be taught: filter and Step-Mask (3.2, 3.4)")
+    strong: tuple[StrongModelSpec, ...] = Field(
+        (), description="the teachers; two or more in the paper (3.3)"
+    )
+    judge: ModelSpec | None = Field(None, description="casts the votes of section 3.2")
+    truncator: ModelSpec | None = Field(None, description="finds the end of a trace (3.5)")
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = [spec.name for spec in self.strong]
+        if len(set(names)) != len(names):
+            raise ValueError(f"strong models need different names, found {names}")
+        if taken := {"weak", "judge", "truncator"} & set(names):
+            raise ValueError(f"a strong model cannot be called {min(taken)!r}: a role is")
+        return self
+
+    def specs(self) -> dict[str, ModelSpec]:
+        """Every model by the name under which it is counted."""
+        named: dict[str, ModelSpec] = {"weak": self.weak}
+        named |= {spec.name: spec for spec in self.strong}
+        named |= {"judge": self.judge} if self.judge else {}
+        return named | ({"truncator": self.truncator} if self.truncator else {})
+
+    def spec(self, name: str) -> ModelSpec:
+        """One model by its name; see `specs`."""
+        return self.specs()[name]
