@@ -59,6 +59,8 @@ class Race:
         )
         levels = range(settings.granularity)
         self._heaviest_first = sorted(levels, key=lambda level: (-self._weights[level], -level))
+        self._entrants = entrants
+        self._settings = settings
         self._ties = [entrant.tie_break for entrant in entrants]
         self.outcomes: list[list[Verdict | None]] = [[None] * len(levels) for _ in entrants]
 
@@ -86,6 +88,43 @@ class Race:
         if levels[cell.level] is not None:
             raise ValueError(f"candidate {cell.candidate}, level {cell.level} was recorded before")
         levels[cell.level] = verdict
+
+    def guesses(self, pending: Cell, *, most: int) -> list[Cell]:
+        """Cells that the race may ask after a pending one, the likeliest to be needed first.
+
+        Args:
+            pending: What `next_cell` named and nobody has recorded yet.
+            most: How many to name.
+
+        Returns:
+            Cells in the order in which they can come: first those that follow the pending one at
+            once, for either verdict, then those that follow these.
+        """
+        found: list[Cell] = []
+        futures = [(self, pending)]
+        while futures and len(found) < most:
+            branches = [
+                race.assuming(cell, verdict)
+                for race, cell in futures
+                for verdict in (Verdict.INCORRECT, Verdict.CORRECT)
+            ]
+            nexts = [(race, race.next_cell()) for race in branches]
+            futures = [(race, cell) for race, cell in nexts if cell is not None]
+            found += dict.fromkeys(cell for _, cell in futures if cell not in found)
+        return found[:most]
+
+    def can_matter(self, cell: Cell) -> bool:
+        """Whether the race may still ask a cell."""
+        if self.outcomes[cell.candidate][cell.level] is not None:
+            return False
+        return self.next_cell() is not None and cell.candidate in self._alive()
+
+    def assuming(self, cell: Cell, verdict: Verdict) -> "Race":
+        """The race as it would be with one more verdict."""
+        other = Race(self._entrants, settings=self._settings)
+        other.outcomes = [list(levels) for levels in self.outcomes]
+        other.record(cell, verdict)
+        return other
 
     def _alive(self) -> list[int]:
         """Candidates that can still win; one with an unjudged level cannot."""

@@ -154,3 +154,23 @@ def test_a_race_asks_about_two_fifths_on_typical_outcomes() -> None:
         race = run(StepMaskSettings(policy=Policy.RACE), entrants, table)
         asked += sum(cell is not None for row in race.outcomes for cell in row)
     assert Fraction(asked, 300 * 36) < Fraction(1, 2)
+
+
+@given(questions())
+def test_guesses_are_cells_that_can_come_next(
+    question: tuple[StepMaskSettings, list[Entrant], Table],
+) -> None:
+    """The cell that a race asks next is among the first two guesses, whatever the verdict."""
+    settings, entrants, table = question
+    race = Race(entrants, settings=settings)
+    while (cell := race.next_cell()) is not None:
+        guesses = race.guesses(cell, most=5)
+        assert len(guesses) == len(set(guesses)) <= 5
+        assert cell not in guesses
+        assert all(race.can_matter(one) for one in [cell, *guesses])
+        verdict = table[cell.candidate][cell.level]
+        race.record(cell, verdict)
+        assert not race.can_matter(cell)
+        following = race.next_cell()
+        if following is not None and verdict is not Verdict.UNJUDGED:
+            assert following in guesses[:2]

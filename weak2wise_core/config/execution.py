@@ -13,6 +13,14 @@ class Runner(StrEnum):
     ASYNC = "async"
 
 
+class Speculation(StrEnum):
+    """Whether a race asks cells ahead of their turn where slots would be idle."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
 class BudgetSettings(Settings):
     """What a build may cost at most; reached, it stops cleanly and can be resumed."""
 
@@ -27,6 +35,11 @@ class ExecutionSettings(Settings):
     questions_per_task: int = Field(25, ge=1, le=1000, description="most questions in one shard")
     shards_in_flight: PositiveInt = Field(16, description="shards worked on at once")
     runner: Runner = Field(Runner.ASYNC, description="async: one event loop")
+    speculate: Speculation = Field(
+        Speculation.AUTO,
+        description="a race asks ahead where slots are idle, and some of that in vain; "
+        "auto: where neither weak model nor judge has a price; the rows are the same",
+    )
     max_quarantine_fraction: float = Field(
         0.05,
         ge=0,
