@@ -1,8 +1,9 @@
 """What a person sees of a build: bars while it runs, one screen when it is done."""
 
+import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from flows.commands.numbers import WIDEST, money, short
 from tasks.progress import STAGES, Progress
 
 TITLES = {
@@ -26,11 +28,13 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextmanager
-def watching(progress: Progress, console: Console) -> Iterator[None]:
+def watching(
+    progress: Progress, console: Console, *, stages: Sequence[str] = STAGES
+) -> Iterator[None]:
     """Show a build while the block runs: live bars on a terminal, a line now and then elsewhere."""
     started = time.monotonic()
     if console.is_terminal:
-        screen = Screen(progress, started)
+        screen = Screen(progress, started, stages=stages)
         with Live(screen, console=console, refresh_per_second=5, transient=True):
             yield
         return
@@ -52,8 +56,11 @@ def watching(progress: Progress, console: Console) -> Iterator[None]:
 class Screen:
     """The live display; drawn anew several times a second."""
 
-    def __init__(self, progress: Progress, started: float) -> None:
+    def __init__(
+        self, progress: Progress, started: float, *, stages: Sequence[str] = STAGES
+    ) -> None:
         self._progress = progress
+        self._stages = stages
         self._started = started
 
     def __rich__(self) -> RenderableType:
@@ -61,7 +68,7 @@ class Screen:
         if not progress.questions:
             return Text(f"starting the task engine and reading questions ... {seconds:.0f} s")
         table = Table.grid(padding=(0, 2))
-        for stage in STAGES:
+        for stage in self._stages:
             done, total = progress.left(stage), progress.entered[stage]
             cached = f"{progress.cached[stage]} cached" if progress.cached[stage] else ""
             bar = ProgressBar(total=max(total, 1), completed=done, width=30)
@@ -94,12 +101,20 @@ def show_result(facts: Mapping[str, Any], console: Console) -> None:
     if "counts" in facts:
         console.print(_stations(facts))
         console.print(_teachers(facts))
-    console.print(_account(facts["run"]))
     run = facts["run"]
+    print_account(run["accounts"], console, title="What this run asked")
     console.print(
         f"{run['calls']:,} calls paid in this run, {run['stored']:,} answered by the reply store, "
-        f"{run['tokens']:,} tokens, {run['usd']:.4f} USD, {run['seconds']:.1f} s"
+        f"{run['tokens']:,} tokens{_parts(run)}, {run['usd']:.4f} USD, {run['seconds']:.1f} s"
     )
+    show_warnings(facts["model_changes"], console)
+
+
+def _parts(run: Mapping[str, Any]) -> str:
+    """The tokens that were cached or spent on thinking, where there are any."""
+    named = (("cached", run["cached_tokens"]), ("reasoning", run["reasoning_tokens"]))
+    found = [f"{count:,} {name}" for name, count in named if count]
+    return f" (of them {', '.join(found)})" if found else ""
 
 
 def _stations(facts: Mapping[str, Any]) -> Table:
@@ -126,19 +141,65 @@ def _teachers(facts: Mapping[str, Any]) -> Table:
     return table
 
 
-def _account(run: Mapping[str, Any]) -> Table:
-    table = Table(
-        "stage", "model", "calls", "stored", "tokens in", "tokens out", "USD",
-        title="What this run asked", title_justify="left",
-    )  # fmt: skip
-    for row in run["accounts"]:
+def page() -> Console:
+    """Where results go: the terminal as wide as it is, a file or a pipe as wide as our tables."""
+    console = Console()
+    narrow = not console.is_terminal and "COLUMNS" not in os.environ
+    return Console(width=WIDEST) if narrow else console
+
+
+def print_account(rows: Sequence[Mapping[str, Any]], console: Console, *, title: str) -> None:
+    """Calls, tokens and money by stage and model, at most 100 columns wide.
+
+    Cached and reasoning tokens, where there are any, stand behind the figure that they are a part
+    of; on a narrow screen below it.
+    """
+    there = [name for name in _PARTS if any(row.get(f"{name}_tokens") for row in rows)]
+    width = min(console.width, WIDEST)
+    beside = len(there) < len(_PARTS) or width >= _WIDE
+    table = Table(title=title, title_justify="left", pad_edge=False)
+    table.add_column("stage", no_wrap=True)
+    table.add_column("model", overflow="fold")
+    for head in _heads(there, beside=beside):
+        table.add_column(head, justify="right", no_wrap=True)
+    for row in rows:
         table.add_row(
             TITLES.get(row["stage"], row["stage"]),
             row["model"],
-            f"{row['calls']:,}",
-            f"{row['stored']:,}",
-            f"{row.get('prompt_tokens', 0):,}",
-            f"{row.get('completion_tokens', 0):,}",
-            f"{row['usd']:.4f}",
+            short(row["calls"]),
+            short(row["stored"]),
+            *_tokens(row, there, beside=beside),
+            money(row["usd"]),
         )
-    return table
+    console.print(table, width=width)
+
+
+_WHOLES = {"cached": ("prompt", "tokens\nin"), "reasoning": ("completion", "tokens\nout")}
+_PARTS = tuple(_WHOLES)
+_WIDE = 90
+
+
+def _heads(there: Sequence[str], *, beside: bool) -> list[str]:
+    tokens: list[str] = []
+    for part, (_, head) in _WHOLES.items():
+        below = f"{head}\n({part})" if part in there and not beside else head
+        tokens += [below, part] if part in there and beside else [below]
+    return ["calls", "stored", *tokens, "USD"]
+
+
+def _tokens(row: Mapping[str, Any], there: Sequence[str], *, beside: bool) -> list[str]:
+    cells: list[str] = []
+    for part, (whole, _) in _WHOLES.items():
+        figure, share = (short(row.get(f"{name}_tokens", 0)) for name in (whole, part))
+        if part not in there:
+            cells.append(figure)
+        else:
+            cells += [figure, share] if beside else [f"{figure}\n({share})"]
+    return cells
+
+
+def show_warnings(changes: Sequence[Mapping[str, Any]], console: Console) -> None:
+    """Say which models answer under other ids than before."""
+    for change in changes:
+        text = Text.assemble(("warning", "yellow"), f": {change['sentence']}")
+        console.print(text, soft_wrap=True)
