@@ -1,0 +1,320 @@
+"""`weak2wise sft`: fine-tune the weak model on a dataset."""
+
+import asyncio
+import json
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+import yaml
+from pydantic import ValidationError
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from flows.commands.building import AsJson, Data, Overrides, read_recipe, use_data_folder
+from flows.commands.stopping import clean_stop, interruptible
+from weak2wise_core.config import TrainingSettings
+from weak2wise_core.errors import RecipeError, UsageError, Weak2WiseError
+from weak2wise_core.recipe_files import trust_command_line
+
+if TYPE_CHECKING:
+    from tasks.train_sft import TrainingProgress
+    from weak2wise_core.training.jobs import TrainingJob
+
+SECTION = "training."
+_SECONDS_BETWEEN_LINES = 10.0
+
+Dataset = Annotated[
+    str,
+    typer.Argument(
+        help="the folder of a dataset, or NAME or NAME/VERSION below the data folder",
+        metavar="DATASET",
+    ),
+]
+RecipeOption = Annotated[
+    Path | None, typer.Option("--recipe", help="a recipe, whose section training is used")
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="hub id or folder of the model to train [default: the dataset's weak model]",
+        metavar="MODEL",
+    ),
+]
+Name = Annotated[
+    str | None, typer.Option(help="name of the trained model [default: the dataset's]")
+]
+Plan = Annotated[
+    bool, typer.Option("--plan", help="train nothing; say which GPUs would hold the training")
+]
+Gpus = Annotated[int | None, typer.Option(min=1, help="--plan: GPUs that train together")]
+GpuMemory = Annotated[
+    float | None, typer.Option(min=1, help="--plan: memory of one of them, in GB", metavar="GB")
+]
+
+
+def sft(
+    dataset: Dataset,
+    *,
+    recipe: RecipeOption = None,
+    model: Model = None,
+    name: Name = None,
+    plan: Plan = False,
+    gpus: Gpus = None,
+    gpu_memory: GpuMemory = None,
+    set_: Overrides = None,
+    data_dir: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fine-tune the weak model on a dataset.
+
+    Without a recipe or --set the settings are those of the paper's appendix B. A model that is
+    there already is not trained again, and a training that was stopped goes on.
+
+    Example: `weak2wise sft data/datasets/testbed/latest --recipe deployments/recipes/testbed.yaml`
+    """
+    use_data_folder(data_dir)
+    settings = settings_of(recipe, set_, model=model)
+    trust_command_line(recipe or Path(), [text for text in (dataset, model) if text])
+    job = job_of(dataset, settings, name=name)
+    if plan:
+        from flows.commands.training_plan import plan_training
+
+        plan_training(job, gpus=gpus, gigabytes=gpu_memory, as_json=as_json)
+        return
+    if gpus is not None or gpu_memory is not None:
+        raise UsageError(
+            "--gpus and --gpu-memory are for --plan; a training takes the GPUs it sees"
+        )
+    facts = run_training(dataset, job, console=Console(stderr=True))
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2, sort_keys=True))
+    else:
+        show(facts, Console())
+
+
+def settings_of(
+    recipe: Path | None, overrides: Sequence[str] | None, *, model: str | None
+) -> TrainingSettings:
+    """The settings of a recipe, or the paper's, with the command line's changes.
+
+    Raises:
+        RecipeError: The recipe or a change is not valid.
+    """
+    if recipe is not None:
+        found = read_recipe(recipe, None, list(overrides or [])).training
+    else:
+        found = _changed(overrides or [])
+    return found if model is None else found.model_copy(update={"model": model})
+
+
+def _changed(overrides: Sequence[str]) -> TrainingSettings:
+    content: dict[str, Any] = {}
+    for item in overrides:
+        key, equals, value = item.partition("=")
+        if not equals or not key.startswith(SECTION):
+            raise RecipeError(f"--set {item}: write {SECTION}KEY=VALUE, or give a --recipe as well")
+        _put(content, key.removeprefix(SECTION).split("."), _value(item, value))
+    try:
+        return TrainingSettings.model_validate(content)
+    except ValidationError as error:
+        fault = error.errors(include_input=False)[0]
+        where = SECTION + ".".join(str(part) for part in fault["loc"])
+        unknown = fault["type"] == "extra_forbidden"
+        reason = "unknown key; correct its spelling" if unknown else fault["msg"]
+        raise RecipeError(f"--set {where}: {reason}") from error
+
+
+def _put(content: dict[str, Any], path: Sequence[str], value: object) -> None:
+    *parents, last = path
+    for part in parents:
+        content = content.setdefault(part, {})
+        if not isinstance(content, dict):
+            raise RecipeError(f"--set {SECTION}{'.'.join(path)}: {part} is set to a value already")
+    content[last] = value
+
+
+def _value(item: str, text: str) -> object:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--set {item}: the value is not YAML: {error}") from error
+
+
+def job_of(dataset: str, settings: TrainingSettings, *, name: str | None) -> "TrainingJob":
+    """The training that the command line means.
+
+    Raises:
+        UsageError: Dataset, name or model cannot be used.
+    """
+    from tasks.training_jobs import open_job
+
+    try:
+        return open_job(dataset, settings, name=name)
+    except ValidationError as error:
+        raise UsageError(
+            f"--name {name}: a name has letters, digits, '.', '_' and '-', and begins with one of "
+            "the first two"
+        ) from error
+
+
+# --- training ---------------------------------------------------------------------------------
+
+
+def run_training(dataset: str, job: "TrainingJob", *, console: Console) -> dict[str, Any]:
+    """Run the flow in this process, with a display; what a person or a script wants to know.
+
+    Raises:
+        Weak2WiseError: It failed for a reason that has a name.
+        typer.Exit: It was interrupted (130) or terminated (143).
+    """
+    from prefect.exceptions import ExternalSignal
+
+    from flows.commands.engine import engine_in_its_own_session
+    from tasks.train_sft import TrainingProgress
+    from weak2wise_core.training.machine import look_at, require_packages
+
+    require_packages(job.settings)
+    look_at(job.settings)
+    progress, started = TrainingProgress(), time.monotonic()
+    stopped_by: list[int] = []
+    with (
+        watching(progress, console),
+        engine_in_its_own_session(),
+        clean_stop("training", stopped_by, console, kept="its checkpoint"),
+    ):
+        try:
+            state = asyncio.run(_run_flow(dataset, job, progress, stopped_by))
+        except ExternalSignal as stop:  # the engine takes SIGTERM over while a flow runs
+            stopped_by.append(signal.SIGTERM)
+            raise asyncio.CancelledError from stop
+    return _facts(state, seconds=time.monotonic() - started)
+
+
+async def _run_flow(
+    dataset: str, job: "TrainingJob", progress: "TrainingProgress", stopped_by: list[int]
+) -> Any:
+    from flows.sft import sft as flow
+    from tasks.train_sft import PROGRESS
+
+    PROGRESS.set(progress)
+    running = flow(dataset, job.settings, job.name, return_state=True)
+    return await interruptible(running, stopped_by)
+
+
+def _facts(state: Any, *, seconds: float) -> dict[str, Any]:
+    outcome = asyncio.run(_outcome(state))
+    if isinstance(outcome, Weak2WiseError):
+        raise outcome
+    if isinstance(outcome, BaseException):
+        raise outcome
+    steps = outcome.manifest["steps"]
+    return {
+        "state": state.name,
+        "message": state.message or "",
+        "folder": str(outcome.folder),
+        "version": outcome.manifest["version"],
+        "skipped": outcome.skipped,
+        "counts": outcome.manifest["counts"],
+        "first_loss": steps[0]["loss"] if steps else None,
+        "last_loss": steps[-1]["loss"] if steps else None,
+        "seconds": round(seconds, 3),
+    }
+
+
+async def _outcome(state: Any) -> Any:
+    return await state.aresult(raise_on_failure=False)
+
+
+def show(facts: dict[str, Any], console: Console) -> None:
+    """What was trained, and where it lies."""
+    counts = facts["counts"]
+    console.print(Text.assemble((facts["state"], "bold"), f": {facts['message']}"), soft_wrap=True)
+    table = Table.grid(padding=(0, 2))
+    table.add_row("examples", f"{counts['examples']:,} in {counts['rows']:,} rows")
+    table.add_row(
+        "tokens", f"{counts['tokens']:,}, {counts['tokens_in_loss']:,} of them in the loss"
+    )
+    if facts["first_loss"] is not None:
+        losses = f"{facts['first_loss']:.4f} to {facts['last_loss']:.4f}"
+        table.add_row("loss", f"{losses} in {counts['steps']:,} steps")
+    table.add_row("time", f"{facts['seconds']:.0f} s")
+    console.print(table)
+    folder = facts["folder"]
+    console.print(f"next: weak2wise evaluate {folder}", soft_wrap=True, highlight=False)
+
+
+# --- display ----------------------------------------------------------------------------------
+
+
+@contextmanager
+def watching(progress: "TrainingProgress", console: Console) -> Iterator[None]:
+    """Show a training while the block runs: a bar on a terminal, a line now and then elsewhere."""
+    if console.is_terminal:
+        with Live(Screen(progress), console=console, refresh_per_second=5, transient=True):
+            yield
+        return
+    over = threading.Event()
+
+    def report() -> None:
+        while not over.wait(_SECONDS_BETWEEN_LINES):
+            console.print(line(progress), soft_wrap=True, highlight=False)
+
+    reporter = threading.Thread(target=report, daemon=True)
+    reporter.start()
+    try:
+        yield
+    finally:
+        over.set()
+        reporter.join()
+
+
+class Screen:
+    """The live display; drawn anew several times a second."""
+
+    def __init__(self, progress: "TrainingProgress") -> None:
+        self._progress = progress
+        self._started = time.monotonic()
+
+    def __rich__(self) -> RenderableType:
+        if self._progress.last is None:
+            seconds = time.monotonic() - self._started
+            return Text(f"starting the task engine and loading the model ... {seconds:.0f} s")
+        table = Table.grid(padding=(0, 2))
+        bar = ProgressBar(total=1.0, completed=self._progress.fraction, width=30)
+        table.add_row(bar, line(self._progress))
+        return table
+
+
+def line(progress: "TrainingProgress") -> str:
+    """Step, loss, speed and time left."""
+    last = progress.last
+    if last is None:
+        return "loading the model"
+    parts = [progress.sentence, f"{last.tokens:,} tokens"]
+    if progress.seconds_left is not None:
+        parts.append(f"{duration(progress.seconds_left)} left")
+    if progress.saved:
+        parts.append(f"saved at step {progress.saved}")
+    return ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """A time for people.
+
+    Example:
+        >>> duration(42), duration(200), duration(8000)
+        ('42 s', '3 min', '2 h 13 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,335 @@
+"""Laws of the flow `sft` and of its command: a dataset becomes a model, once."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli import app
+from tasks import train_sft
+from tasks.train_sft import PROGRESS, TrainingProgress
+from tasks.training_jobs import find_dataset, plan_job
+from testbed.models import WEAK_MODEL_FOLDER
+from tests.core.training.schooling import rows
+from weak2wise_core.config import TrainingSettings
+from weak2wise_core.errors import (
+    InputFileError,
+    RecipeError,
+    TrainingRefusedError,
+    Weak2WiseError,
+)
+from weak2wise_core.hashing import content_hash
+from weak2wise_core.training.events import EventKind, TrainingEvent
+
+QUICK = {
+    "learning_rate": 1e-3,
+    "global_batch_size": 8,
+    "per_device_batch_size": 8,
+    "packing": False,
+    "epochs": 1,
+    "device": "cpu",
+}
+WEAK = {"backend": "testbed", "model": "weak"}
+
+runner = CliRunner()
+
+
+def make_dataset(data: Path, *, count: int = 16, weak: Any = WEAK, name: str = "lessons") -> Path:
+    """A published dataset with the files that a training reads."""
+    lines = "".join(json.dumps(row) + "\n" for row in rows(count)).encode()
+    digest = hashlib.sha256(lines).hexdigest()
+    manifest: dict[str, Any] = {
+        "format": "weak2wise.dataset/1",
+        "dataset": name,
+        "counts": {"train": count},
+        "settings": {"models": {"weak": weak}, "sft": {"prompt_suffix": ""}},
+        "files": {"train.jsonl": {"sha256": digest, "bytes": len(lines)}},
+    }
+    manifest["version"] = content_hash(manifest)[:12]
+    folder = data / "datasets" / name / str(manifest["version"])
+    folder.mkdir(parents=True)
+    (folder / "train.jsonl").write_bytes(lines)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder.parent / "latest").symlink_to(folder.name)
+    return folder
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The data folder, with one dataset."""
+    monkeypatch.setenv("WEAK2WISE_DATA", str(tmp_path / "data"))
+    make_dataset(tmp_path / "data")
+    return tmp_path / "data"
+
+
+def settings(**values: Any) -> TrainingSettings:
+    """Quick training settings."""
+    return TrainingSettings.model_validate(QUICK | values)
+
+
+def invoke(*arguments: object) -> tuple[int, str]:
+    """Exit code and output of a command, errors included, as `main` reports them."""
+    result = runner.invoke(app, [str(one) for one in arguments])
+    if isinstance(result.exception, Weak2WiseError):
+        return result.exception.exit_code, f"{result.output}{result.exception}"
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.output
+
+
+# --- the flow ---------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+async def test_a_dataset_becomes_a_model_once(
+    engine: None, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model lies below its name and version, with artifacts and an event; then it is found."""
+    pytest.importorskip("trl")
+    from flows.sft import sft
+
+    events: list[dict[str, Any]] = []
+    monkeypatch.setattr(train_sft, "emit_event", lambda name, **rest: events.append(rest))
+    progress = TrainingProgress()
+    PROGRESS.set(progress)
+    state: Any = await sft("lessons", settings(), return_state=True)
+    trained = await state.aresult()
+    version = trained.manifest["version"]
+    assert state.name == "Completed"
+    assert trained.folder == data / "models" / "lessons" / version
+    assert (data / "models" / "lessons" / "latest").resolve() == trained.folder.resolve()
+    assert trained.manifest["dataset"]["version"].startswith("lessons/")
+    assert trained.manifest["dataset"]["prompt_suffix"] == ""
+    assert progress.fraction == 1.0
+    assert events == [], "outside of a deployment nothing is announced"
+    assert {"lessons-training", "lessons-losses", "lessons-loss-table"} <= await artifact_keys()
+
+    monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", "0")
+    second: Any = await sft("lessons", settings(), return_state=True)
+    again = await second.aresult()
+    assert again.skipped
+    assert again.manifest == trained.manifest
+    (event,) = events
+    assert event["resource"]["prefect.resource.id"] == "weak2wise.model.lessons"
+    assert event["payload"] == {
+        "uri": str(trained.folder),
+        "model": "lessons",
+        "dataset": trained.manifest["dataset"]["version"],
+        "version": version,
+    }
+
+
+async def artifact_keys() -> set[str | None]:
+    """Keys of every artifact on the server."""
+    from prefect.client.orchestration import get_client
+
+    async with get_client() as client:
+        return {artifact.key for artifact in await client.read_artifacts()}
+
+
+@pytest.mark.slow
+async def test_a_refused_training_fails_the_flow_with_its_reason(engine: None, data: Path) -> None:
+    """The state holds the error as it was raised; no model appears."""
+    pytest.importorskip("trl")
+    from flows.sft import sft
+
+    state: Any = await sft(
+        str(data / "datasets" / "lessons"), settings(max_length=60), return_state=True
+    )
+    error = await state.aresult(raise_on_failure=False)
+    assert isinstance(error, TrainingRefusedError)
+    assert "longer than the context of 60 tokens" in str(error)
+    assert not (data / "models").exists()
+
+
+# --- which training is meant ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["lessons", "lessons/latest", "lessons/VERSION", "FOLDER"])
+def test_a_dataset_is_named_or_pointed_to(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """By name, by name and version, or by its folder."""
+    (folder,) = [
+        path for path in (data / "datasets" / "lessons").iterdir() if not path.is_symlink()
+    ]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lessons").mkdir()  # a folder of that name, which is no dataset
+    wanted = name.replace("VERSION", folder.name).replace("FOLDER", str(folder))
+    assert find_dataset(wanted, data=data).folder == folder.resolve()
+
+
+def test_an_unknown_version_names_those_that_are_there(data: Path) -> None:
+    """And a name without any dataset says what a dataset is."""
+    (known,) = [
+        path.name for path in (data / "datasets" / "lessons").iterdir() if not path.is_symlink()
+    ]
+    with pytest.raises(InputFileError, match=f"no version 0123.* {known}"):
+        find_dataset("lessons/0123", data=data)
+    with pytest.raises(InputFileError, match="is no dataset"):
+        find_dataset("nothing", data=data)
+
+
+def test_the_model_is_the_weak_model_unless_another_is_named(data: Path, tmp_path: Path) -> None:
+    """As the dataset's manifest says; a model that cannot be found here is asked for."""
+    dataset = find_dataset("lessons", data=data)
+    assert plan_job(dataset, settings(), name=None, data=data).model == str(WEAK_MODEL_FOLDER)
+    other = plan_job(dataset, settings(model="Qwen/Qwen2.5-7B-Instruct"), name="gr7b", data=data)
+    assert (other.model, other.name) == ("Qwen/Qwen2.5-7B-Instruct", "gr7b")
+    assert other.output.parent == data / "models" / "gr7b"
+    for number, weak in enumerate(({"backend": "transformers", "model": "weak_model_folder"}, {})):
+        folder = make_dataset(tmp_path / str(number), weak=weak)
+        found = find_dataset(str(folder), data=data)
+        with pytest.raises(InputFileError, match="--model FOLDER"):
+            plan_job(found, settings(), name=None, data=data)
+
+
+def test_a_served_weak_model_is_trained_by_its_hub_id(data: Path) -> None:
+    """Models behind a server are named as their makers publish them."""
+    served = {"backend": "openai", "model": "Qwen/Qwen2.5-7B-Instruct"}
+    make_dataset(data, weak=served, name="served")
+    job = plan_job(find_dataset("served", data=data), settings(), name=None, data=data)
+    assert job.model == "Qwen/Qwen2.5-7B-Instruct"
+
+
+def test_a_dataset_cannot_name_a_folder_of_the_machine(data: Path) -> None:
+    """A dataset of anybody may not make a training read what lies elsewhere."""
+    elsewhere = {"backend": "transformers", "model": "/etc/ssl/private"}
+    make_dataset(data, weak=elsewhere, name="hostile")
+    with pytest.raises(RecipeError, match="may not read"):
+        plan_job(find_dataset("hostile", data=data), settings(), name=None, data=data)
+
+
+def test_progress_tells_the_time_that_is_left() -> None:
+    """At the mean speed since the start, or since the resumption."""
+    progress = TrainingProgress()
+    assert (progress.fraction, progress.seconds_left) == (0.0, None)
+    progress.hear(TrainingEvent(kind=EventKind.STARTED, step=10, steps=40, seconds=5.0))
+    progress.hear(
+        TrainingEvent(kind=EventKind.STEP, step=20, steps=40, seconds=25.0, loss=1.5, tokens=9)
+    )
+    progress.hear(TrainingEvent(kind=EventKind.SAVED, step=20, steps=40))
+    assert progress.fraction == 0.5
+    assert progress.seconds_left == pytest.approx(40.0)
+    assert progress.sentence == "step 20 of 40, loss 1.5000"
+    assert progress.saved == 20
+
+
+# --- the command ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        (["lessons/0123"], "has no version 0123"),
+        (["nothing"], "is no dataset"),
+        (["lessons", "--set", "training.colour=1"], "training.colour: unknown key"),
+        (["lessons", "--set", "training.epochs=0"], "training.epochs"),
+        (["lessons", "--set", "step_mask.beta=1"], "write training.KEY=VALUE"),
+        (["lessons", "--set", "training.device=cuda"], "no GPU"),
+        (["lessons", "--set", "training.optimizer=adamw_8bit"], "pip install bitsandbytes"),
+        (["lessons", "--model", "./absent"], "./absent does not exist"),
+        (["lessons", "--name", "a b"], "--name a b"),
+        (["lessons", "--gpus", "8"], "are for --plan"),
+        (["lessons", "--plan", "--gpus", "8"], "--gpus needs --gpu-memory"),
+        (["lessons", "--plan", "--set", "training.max_length=60"], "longer than the context"),
+    ],
+)
+def test_bad_usage_is_one_sentence_and_exit_code_2(
+    data: Path, monkeypatch: pytest.MonkeyPatch, arguments: Sequence[str], found: str
+) -> None:
+    """What was asked for cannot be done as written, and nothing was started."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("trl")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    code, output = invoke("sft", *arguments)
+    assert code == 2, output
+    assert found in output
+    assert not (data / "models").exists()
+
+
+def test_a_dataset_that_was_changed_is_refused(data: Path) -> None:
+    """A training of rows that nobody published is none of that version."""
+    (path,) = (data / "datasets" / "lessons").glob("[0-9a-f]*/train.jsonl")
+    path.write_text(path.read_text().replace("lemons", "melons"))
+    code, output = invoke("sft", "lessons")
+    assert code == 2
+    assert "not the file that the manifest describes" in output
+
+
+def test_a_plan_says_what_fits(data: Path) -> None:
+    """As a table for people and as JSON for scripts; nothing is trained."""
+    pytest.importorskip("torch")
+    options = ("sft", "lessons", "--plan", "--gpus", "2", "--gpu-memory", "24")
+    code, output = invoke(*options, "--json")
+    facts = json.loads(output)
+    assert code == 0
+    assert facts["parameters"] == 860_288
+    assert {way["way"]: way["fits"] for way in facts["ways"]}["as set"] is True
+    code, output = invoke(*options, "--set", "training.lora.rank=4")
+    assert code == 0
+    assert "2 x 24 GB" in output
+    assert "860,288 parameters" in output
+    assert not (data / "models").exists()
+
+
+def test_help_shows_an_example() -> None:
+    """`--help` says how the command is called."""
+    code, output = invoke("sft", "--help")
+    assert code == 0
+    assert "weak2wise sft" in output.replace("\n", " ")
+
+
+@pytest.mark.slow
+def test_a_stopped_training_goes_on(data: Path, repository: Path, tmp_path: Path) -> None:
+    """SIGTERM, to the whole group as from a terminal: exit code 143, a checkpoint, one sentence.
+
+    The same command again goes on from there.
+    """
+    pytest.importorskip("trl")
+    options = [f"training.{name}={json.dumps(value)}" for name, value in QUICK.items()]
+    command = [sys.executable, "-m", "flows.cli", "sft", "lessons", "--json"]
+    for option in (*options, "training.epochs=12", "training.save_every_steps=4"):
+        command += ["--set", option]
+    environment = os.environ | {"PREFECT_HOME": str(tmp_path / "prefect")}
+
+    def start() -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            command,
+            cwd=repository,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    process = start()
+    workshops = data / "models" / "lessons"
+    for _ in range(1200):
+        if list(workshops.glob(".*.training/checkpoint-*/complete")) or process.poll() is not None:
+            break
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGTERM)
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 143, output + errors
+    assert "its checkpoint is kept" in errors
+    assert "Traceback" not in errors
+    assert list(workshops.glob(".*.training/checkpoint-*/complete"))
+    assert not list(workshops.glob("[0-9a-f]*"))
+    again = start()
+    output, errors = again.communicate(timeout=240)
+    assert again.returncode == 0, errors
+    facts = json.loads(output)
+    assert facts["counts"]["steps"] == 24
+    assert (Path(facts["folder"]) / "training.json").exists()
+    assert not list(workshops.glob(".*"))

@@ -1,0 +1,281 @@
+"""One training from its job to its folder, inside the training process."""
+
+import functools
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from weak2wise_core.errors import (
+    InputFileError,
+    TrainingError,
+    TrainingRefusedError,
+    TrainingStoppedError,
+)
+from weak2wise_core.llm.tokens import Tokens
+from weak2wise_core.training.checkpoints import Workshop
+from weak2wise_core.training.events import EventKind
+from weak2wise_core.training.examples import (
+    EncodedExample,
+    check_prepared,
+    encode_rows,
+    read_rows,
+)
+from weak2wise_core.training.jobs import (
+    FORMAT,
+    TrainingJob,
+    job_identity,
+    job_version,
+    prompt_suffix,
+)
+from weak2wise_core.training.machine import (
+    Machine,
+    look_at,
+    memory_of_gpu,
+    require_packages,
+    versions,
+)
+from weak2wise_core.training.memory import GB, need, shape_of
+from weak2wise_core.training.saving import (
+    end_generation_with_turn,
+    publish_model,
+    save_tokenizer,
+    save_weights,
+)
+from weak2wise_core.training.trainer import (
+    Emit,
+    Watch,
+    arguments,
+    choose_threads,
+    load_model,
+    make_trainer,
+    make_watcher,
+)
+
+if TYPE_CHECKING:
+    from trl import SFTTrainer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A job that has passed every gate."""
+
+    job: TrainingJob
+    machine: Machine
+    tokens: Tokens
+    examples: tuple[EncodedExample, ...]
+    longest: int
+    """The context in tokens; also the length of a pack."""
+
+
+def prepare(job: TrainingJob) -> Prepared:
+    """Check a job: packages, machine, tokenizer, and every example. No weights are read.
+
+    Raises:
+        UsageError: Something does not suit; the message says what.
+    """
+    require_packages(job.settings)
+    machine = look_at(job.settings)
+    tokens = _tokens(job.model)
+    if machine.device == "cuda":
+        check_memory(job, gpus=machine.processes)
+    longest = min(job.settings.max_length, _context(job.model))
+    examples = encode_rows(read_rows(job.train_file), tokens=tokens, longest=longest)
+    return Prepared(
+        job=job, machine=machine, tokens=tokens, examples=tuple(examples), longest=longest
+    )
+
+
+def check_memory(job: TrainingJob, *, gpus: int) -> None:
+    """Refuse a model whose weights, gradients and optimiser alone exceed a GPU.
+
+    What activations need is an estimate, and the trainer's own words are then better.
+
+    Raises:
+        TrainingRefusedError: It does not fit, whatever the texts.
+    """
+    there = memory_of_gpu()
+    found = need(shape_of(job.model), job.settings, gpus=gpus, tokens=0)
+    if found.fixed > there:
+        raise TrainingRefusedError(
+            f"the training of {job.model} needs {found.fixed / GB:.1f} GB on each of {gpus} GPU(s) "
+            f"for weights, gradients and optimizer alone, and a GPU here has {there / GB:.1f} GB. "
+            "Share the model out (training.sharding: fsdp), train adapters (training.lora) or use "
+            "training.optimizer: adamw_8bit; `weak2wise sft --plan` shows what fits"
+        )
+
+
+@functools.lru_cache(maxsize=8)
+def _tokens(model: str) -> Tokens:
+    return Tokens.load(model)
+
+
+@functools.lru_cache(maxsize=8)
+def _context(model: str) -> int:
+    """The longest context of a model, as its config.json says; a huge number where it does not."""
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(model, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().split("\n", 1)[0]
+        raise InputFileError(
+            f"the model {model} has no config that can be read: {reason}"
+        ) from error
+    context: int | None = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return context or 1 << 30
+
+
+def fit(prepared: Prepared, *, emit: Emit, stop_asked: Callable[[], bool]) -> None:
+    """Train and write the model's folder. Every process of the training calls it.
+
+    Raises:
+        TrainingStoppedError: It was asked to stop; a checkpoint is kept.
+        TrainingError: It diverged or ran out of memory.
+        UsageError: The weights cannot be loaded, or another process trains the same output.
+        StoreError: A folder cannot be written.
+    """
+    workshop = Workshop(prepared.job)
+    # first, so that the processes of a training know each other
+    options = arguments(
+        prepared.job.settings,
+        machine=prepared.machine,
+        folder=workshop.folder,
+        longest=prepared.longest,
+    )
+    with _held(workshop, first=options.process_index == 0):
+        try:
+            _fit(prepared, options, workshop, emit=emit, stop_asked=stop_asked)
+        finally:
+            _free_memory()
+
+
+@contextmanager
+def _held(workshop: Workshop, *, first: bool) -> Iterator[None]:
+    """The workshop in the hands of the first process; the others wait until it is tidy."""
+    from accelerate import PartialState
+
+    if first:
+        with workshop.open():
+            workshop.clear_broken()
+            PartialState().wait_for_everyone()
+            yield
+    else:
+        PartialState().wait_for_everyone()
+        yield
+
+
+def _fit(
+    prepared: Prepared,
+    options: Any,
+    workshop: Workshop,
+    *,
+    emit: Emit,
+    stop_asked: Callable[[], bool],
+) -> None:
+    job, machine = prepared.job, prepared.machine
+    last = workshop.last()
+    watch = Watch(emit=emit, stop_asked=stop_asked, on_saved=workshop.mark, resumed_from=last)
+    model = load_model(job.model, machine=machine)
+    choose_threads(job.settings, parameters=model.num_parameters(), machine=machine)
+    trainer = make_trainer(
+        prepared.examples,
+        model=model,
+        tokens=prepared.tokens,
+        settings=job.settings,
+        arguments=options,
+        watcher=make_watcher(watch),
+    )
+    dataset: Any = trainer.train_dataset
+    check_prepared(dataset, examples=prepared.examples)
+    _train(trainer, last)
+    if watch.stopped:
+        raise TrainingStoppedError(
+            f"the training of {job.name} was stopped after step {trainer.state.global_step} of "
+            f"{trainer.state.max_steps}; start it again to go on from there"
+        )
+    _finish(prepared, trainer, workshop, rows=len(dataset), watch=watch)
+
+
+def _train(trainer: "SFTTrainer", last: Path | None) -> None:
+    import torch
+
+    try:
+        trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    except torch.OutOfMemoryError as error:
+        raise TrainingError(
+            f"the GPU ran out of memory ({str(error).split('. ', 1)[0]}). Lower "
+            "training.max_length or training.per_device_batch_size, train adapters "
+            "(training.lora), or share the model out over several GPUs (training.sharding: fsdp); "
+            "`weak2wise sft --plan` shows what fits"
+        ) from error
+
+
+def _finish(
+    prepared: Prepared, trainer: "SFTTrainer", workshop: Workshop, *, rows: int, watch: Watch
+) -> None:
+    """Write the model, then clear the workshop."""
+    job, staged = prepared.job, workshop.folder / "model"
+    save_weights(trainer, job, machine=prepared.machine, staged=staged)
+    if trainer.is_world_process_zero():
+        save_tokenizer(job, tokens=prepared.tokens, folder=staged)
+        end_generation_with_turn(staged, tokens=prepared.tokens)
+        manifest = describe(prepared, trainer.state, rows=rows)
+        publish_model(staged, manifest, output=job.output)
+        workshop.remove()
+        watch.say(EventKind.FINISHED, trainer.state, folder=str(job.output))
+    trainer.accelerator.wait_for_everyone()
+
+
+def describe(prepared: Prepared, state: Any, *, rows: int) -> dict[str, Any]:
+    """The manifest of a trained model."""
+    job, machine, examples = prepared.job, prepared.machine, prepared.examples
+    names = ("step", "loss", "learning_rate", "grad_norm", "num_tokens")
+    identity = job_identity(job)
+    return {
+        "format": FORMAT,
+        "name": job.name,
+        "version": job_version(job),
+        "identity": identity,
+        "base_model": identity["model"],
+        "dataset": {
+            "version": job.dataset_version,
+            "train_sha256": identity["train_sha256"],
+            "prompt_suffix": prompt_suffix(job.train_file),
+        },
+        "settings": job.settings.model_dump(mode="json", exclude={"model"}),
+        "machine": {
+            "device": machine.device,
+            "weights": machine.weights,
+            "autocast": machine.autocast,
+            "attention": machine.attention,
+            "saved_as": machine.saved_as,
+            "processes": machine.processes,
+        },
+        "counts": {
+            "examples": len(examples),
+            "rows": rows,
+            "tokens": sum(len(one) for one in examples),
+            "tokens_in_loss": sum(len(one.response) for one in examples),
+            "longest_example": max(len(one) for one in examples),
+            "context": prepared.longest,
+            "steps": state.global_step,
+        },
+        "steps": [
+            {name: entry[name] for name in names if name in entry}
+            for entry in state.log_history
+            if "loss" in entry
+        ],
+        "packages": versions(),
+    }
+
+
+def _free_memory() -> None:
+    """Let the next training of this process have what this one held."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
