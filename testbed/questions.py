@@ -1,6 +1,8 @@
 """Questions for a build and for a test: `python -m testbed.questions --count 120 --seed 7`.
 
 Both come from chains that the weak model never met in pretraining, and share none between them.
+The files of the ablation are `--count 300 --out testbed/questions_ablation.jsonl` and
+`--test --count 400 --out testbed/questions_test.jsonl`.
 """
 
 import argparse
@@ -15,6 +17,9 @@ from testbed.world import POOL_LENGTHS, Problem, Share, draw_problem
 from weak2wise_core.records import Question
 
 QUESTIONS_FILE = Path(__file__).parent / "questions.jsonl"
+ABLATION_FILE = Path(__file__).parent / "questions_ablation.jsonl"
+"""A larger pool, whose first questions are those of `QUESTIONS_FILE`."""
+TEST_FILE = Path(__file__).parent / "questions_test.jsonl"
 
 
 def pool_questions(*, count: int, seed: int) -> list[Question]:
@@ -65,13 +70,15 @@ def write_questions(questions: Sequence[Question], *, path: Path) -> None:
 
 
 def main() -> None:
-    """Read the command line and write the pool."""
+    """Read the command line and write the pool, or the test."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--count", type=int, default=120, help="how many questions")
     parser.add_argument("--seed", type=int, default=7, help="which questions")
     parser.add_argument("--out", type=Path, default=QUESTIONS_FILE, help="JSONL file to write")
+    parser.add_argument("--test", action="store_true", help="questions of the test, not the pool")
     given = parser.parse_args()
-    write_questions(pool_questions(count=given.count, seed=given.seed), path=given.out)
+    draw = held_out_questions if given.test else pool_questions
+    write_questions(draw(count=given.count, seed=given.seed), path=given.out)
 
 
 if __name__ == "__main__":

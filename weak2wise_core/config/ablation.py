@@ -1,10 +1,12 @@
 """Ablations: what training on other traces of the same pool gives (Tables 3 to 6)."""
 
 from enum import StrEnum
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from weak2wise_core.config.base import PositiveInt, Settings
+from weak2wise_core.config.models import ModelSpec
 
 
 class Arm(StrEnum):
@@ -18,14 +20,47 @@ class Arm(StrEnum):
 
 
 class AblationSettings(Settings):
-    """Which arms are trained, and how often."""
+    """Which arms are trained, how often, and how they are compared."""
 
     arms: tuple[Arm, ...] = Field(
         (Arm.HIGHEST, Arm.RANDOM, Arm.LOWEST, Arm.SHORTEST, Arm.UNTRUNCATED),
+        min_length=1,
         description="Table 3, the baseline it lacks (shortest), and Table 4 (untruncated)",
     )
-    seeds: PositiveInt = Field(5, description="trainings of each arm (ours)")
+    seeds: PositiveInt = Field(
+        5, description="trainings of each arm, with the seeds training.seed, + 1, ... (ours)"
+    )
+    scorer: ModelSpec | None = Field(
+        None, description="another weak model that scores the pool (Tables 5 and 6)"
+    )
     length_balanced: bool = Field(
         False, description="also from the part of the pool in which length says nothing (ours)"
     )
+    length_balanced_arms: tuple[Arm, ...] = Field(
+        (Arm.HIGHEST, Arm.RANDOM, Arm.LOWEST),
+        min_length=1,
+        description="arms of the length-balanced pool (ours)",
+    )
+    length_tolerance: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="length-balanced: the longest trace of a question may be longer than the "
+        "shortest by this share (ours)",
+    )
     resamples: PositiveInt = Field(10_000, description="bootstrap over seeds and questions (ours)")
+    side_by_side: PositiveInt = Field(1, description="trainings at once, each in its own process")
+    per_process: PositiveInt = Field(
+        4, description="trainings that share a process one after another, and its start"
+    )
+    keep_models: bool = Field(
+        False, description="keep the weights of the arms after they are evaluated"
+    )
+
+    @model_validator(mode="after")
+    def _arms_differ(self) -> Self:
+        for name in ("arms", "length_balanced_arms"):
+            arms: tuple[Arm, ...] = getattr(self, name)
+            if len(set(arms)) < len(arms):
+                raise ValueError(f"{name} names an arm twice: {', '.join(arms)}")
+        return self

@@ -1,0 +1,117 @@
+"""What a person sees of an ablation: one line while it runs, its tables when it is done."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from tasks.ablating import AblationProgress
+    from weak2wise_core.ablation.results import AblationResult
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+@contextmanager
+def watching(progress: "AblationProgress", console: Console) -> Iterator[None]:
+    """Say how far the ablation is, now and then; on a terminal in one line that changes."""
+    started, over = time.monotonic(), threading.Event()
+
+    def report(say: Any, pause: float) -> None:
+        while not over.wait(pause):
+            say(line(progress, time.monotonic() - started))
+
+    with console.status("starting ...") if console.is_terminal else _nothing() as status:
+        say = console.print if status is None else status.update
+        pause = _SECONDS_BETWEEN_LINES if status is None else 1.0
+        reporter = threading.Thread(target=report, args=(say, pause), daemon=True)
+        reporter.start()
+        try:
+            yield
+        finally:
+            over.set()
+            reporter.join()
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield None
+
+
+def line(progress: "AblationProgress", seconds: float) -> str:
+    """One line: what is being done, and how much of it is left."""
+    from flows.commands.display import line as build_line
+
+    if progress.phase == "building the dataset":
+        return build_line(progress.build, seconds)
+    if not progress.evaluations:
+        return f"{progress.phase}, {progress.calls:,} calls, {seconds:.0f} s"
+    steps = ", ".join(f"{e.job} {e.step}/{e.steps}" for e in list(progress.running.values()))
+    return (
+        f"trained {progress.trained}/{progress.trainings}, evaluated "
+        f"{progress.evaluated}/{progress.evaluations}, known {progress.known}"
+        f"{f' | {steps}' if steps else ''} | {seconds:.0f} s"
+    )
+
+
+def show(facts: dict[str, Any], result: "AblationResult | None", console: Console) -> None:
+    """The tables, every ordering that fails, and where the rest lies."""
+    from weak2wise_core.ablation.results import benchmarks
+
+    console.print(Text.assemble((facts["state"], "bold"), f": {facts['message']}"), soft_wrap=True)
+    if result is None:
+        return
+    for benchmark in benchmarks(result):
+        _show_benchmark(result, benchmark, console)
+    for pool in result.pools:
+        left_out = ", ".join(f"{count} {reason}" for reason, count in pool.left_out.items())
+        console.print(
+            f"pool {pool.name}: {pool.questions} questions; left out of every arm: "
+            f"{left_out or 'none'}",
+            soft_wrap=True,
+        )
+    run = facts["run"]
+    console.print(
+        f"{run['trained']} models trained, {run['evaluated']} evaluated, {run['known']} known from "
+        f"earlier runs, {run['seconds']:.0f} s"
+    )
+
+
+def _show_benchmark(result: "AblationResult", benchmark: str, console: Console) -> None:
+    from weak2wise_core.ablation.results import (
+        ARM_HEAD,
+        DIFFERENCE_HEAD,
+        arm_table,
+        difference_table,
+        disorder_lines,
+    )
+
+    arms = arm_table(result, benchmark=benchmark)
+    differences = difference_table(result, benchmark=benchmark)
+    for pool in dict.fromkeys(row[0] for row in arms if row[0]):
+        _table(f"Accuracy on {benchmark}, pool {pool}", ARM_HEAD, _of(pool, arms), console)
+        _table(f"Differences, pool {pool}", DIFFERENCE_HEAD, _of(pool, differences), console)
+    for sentence in disorder_lines(result, benchmark=benchmark):
+        console.print(Text(sentence), soft_wrap=True)
+
+
+def _of(pool: str, rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """The lines of a pool, the base model's among them, without the pool's name."""
+    return [row[1:] for row in rows if row[0] in (pool, "")]
+
+
+def _table(
+    title: str, head: tuple[str, ...], rows: list[tuple[str, ...]], console: Console
+) -> None:
+    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
+    for name in head[1:]:
+        table.add_column(name, no_wrap=name != head[-1])
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console.print(table)
