@@ -21,7 +21,7 @@ import struct
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
 
@@ -36,11 +36,12 @@ from benchmarks.loopback_replies import (
     stream_events,
 )
 
-Answer: TypeAlias = Callable[[dict[str, Any]], Reply | str]
+Answer: TypeAlias = Callable[[dict[str, Any]], Reply | str | Awaitable[Reply | str]]
 
 
 _STATUS = {Fault.RATE_LIMITED: 429, Fault.SERVER_ERROR: 500, Fault.OVERLOADED: 503}
 _HTML = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
+_NO_COMPLETION = frozenset({Fault.WRONG_CONTENT_TYPE, Fault.ERROR_IN_OK, Fault.FOREIGN_JSON})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +53,8 @@ class Received:
     """Names in lower case."""
     at: float
     """`time.monotonic()`."""
+    fault: Fault | None = None
+    """What went wrong with its reply."""
 
 
 def echo(request: dict[str, Any]) -> Reply:
@@ -64,7 +67,8 @@ class LoopbackServer:
     """The server, in a thread with an event loop of its own; a context manager.
 
     Args:
-        answer: Makes up the reply to a decoded request. It runs on the server's thread.
+        answer: Makes up the reply to a decoded request. It runs on the server's thread, and is
+            awaited there where it is a coroutine.
         faults: Faults by rate, for replies that bring none themselves.
         kind: Under which name a request is counted; its model id where None.
         record: Whether to keep requests; a long benchmark would fill the memory.
@@ -171,13 +175,14 @@ class LoopbackServer:
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         data = await request.read()
         body = orjson.loads(data)
-        self._note(request, body)
         self._in_flight += 1
         self._most_in_flight = max(self._most_in_flight, self._in_flight)
         try:
-            reply = self._answer(body)
-            reply = Reply(content=reply) if isinstance(reply, str) else reply
+            answer = self._answer(body)
+            answer = await answer if isinstance(answer, Awaitable) else answer
+            reply = Reply(content=answer) if isinstance(answer, str) else answer
             fault = reply.fault or self._drawn_fault(data)
+            self._note(request, body, fault)
             if reply.delay_s:
                 await asyncio.sleep(reply.delay_s)
             return await self._respond(request, body, reply, fault)
@@ -186,11 +191,13 @@ class LoopbackServer:
         finally:
             self._in_flight -= 1
 
-    def _note(self, request: web.Request, body: dict[str, Any]) -> None:
+    def _note(self, request: web.Request, body: dict[str, Any], fault: Fault | None) -> None:
         self._counts["kinds"][self._kind(body)] += 1
         if self._record:
             headers = {name.lower(): value for name, value in request.headers.items()}
-            self.requests.append(Received(body=body, headers=headers, at=time.monotonic()))
+            self.requests.append(
+                Received(body=body, headers=headers, at=time.monotonic(), fault=fault)
+            )
 
     def _drawn_fault(self, data: bytes) -> Fault | None:
         if self._faults is None:
@@ -211,7 +218,7 @@ class LoopbackServer:
             return web.Response()
         status = reply.status if fault is None else _STATUS.get(fault, reply.status)
         self._counts["statuses"][str(status)] += 1
-        if status != 200 or fault in {Fault.WRONG_CONTENT_TYPE, Fault.ERROR_IN_OK}:
+        if status != 200 or fault in _NO_COMPLETION:
             return self._failure(reply, fault, status)
         streamed = bool(body.get("stream"))
         completion = completion_object(body, reply, fault=fault)
@@ -230,10 +237,11 @@ class LoopbackServer:
         headers = dict(reply.headers)
         if fault is Fault.RATE_LIMITED and self._faults is not None:
             headers.setdefault("Retry-After", self._faults.retry_after)
-        error = {"error": {"message": reply.error, "type": "loopback", "code": None}}
+        said: dict[str, Any] = {"message": reply.error, "type": "loopback", "code": None}
+        said = {"status": "healthy"} if fault is Fault.FOREIGN_JSON else {"error": said}
         return web.Response(
             status=status,
-            body=reply.raw or orjson.dumps(error),
+            body=reply.raw or orjson.dumps(said),
             content_type="application/json",
             headers=headers,
         )

@@ -2,7 +2,7 @@
 
 import hashlib
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -31,12 +31,18 @@ class Fault(StrEnum):
     """A page of HTML with status 200."""
     ERROR_IN_OK = "error_in_ok"
     """Status 200 with an error object."""
+    FOREIGN_JSON = "foreign_json"
+    """Status 200 with a JSON object of another program."""
     EMPTY_CHOICES = "empty_choices"
     STREAM_STOPS = "stream_stops"
     """A stream that ends without a finish reason; JSON replies are cut like WRONG_JSON."""
     NULL_CONTENT = "null_content"
+    NULL_FIELDS = "null_fields"
+    """Usage, model, id and finish reason are null; a stream without finish reason is broken off."""
     MISSING_FIELDS = "missing_fields"
-    """No usage, model, id or finish reason."""
+    """No usage, model, id or finish reason; a stream without finish reason is broken off."""
+    NO_MESSAGE = "no_message"
+    """A choice whose message is null; a stream of empty pieces without an end."""
     LENGTH = "length"
     """Half of the content, with finish reason length."""
     CONTENT_FILTER = "content_filter"
@@ -49,6 +55,7 @@ class Fault(StrEnum):
 LASTING_FAULTS = frozenset(
     {
         Fault.NULL_CONTENT,
+        Fault.NULL_FIELDS,
         Fault.MISSING_FIELDS,
         Fault.LENGTH,
         Fault.CONTENT_FILTER,
@@ -126,24 +133,46 @@ def completion_object(body: dict[str, Any], reply: Reply, *, fault: Fault | None
 
 
 def _spoil(completion: dict[str, Any], fault: Fault | None) -> None:
-    choice = completion["choices"][0]
-    message = choice["message"]
-    if fault is Fault.EMPTY_CHOICES:
-        completion["choices"] = []
-    elif fault is Fault.NULL_CONTENT:
-        message["content"] = None
-    elif fault is Fault.MISSING_FIELDS:
-        completion.clear()
-        completion["choices"] = [{"message": message}]
-    elif fault is Fault.LENGTH:
-        choice["finish_reason"] = "length"
-        message["content"] = message["content"][: len(message["content"]) // 2]
-    elif fault is Fault.CONTENT_FILTER:
-        choice["finish_reason"] = "content_filter"
-    elif fault is Fault.LARGE:
-        message["content"] += "x" * (1 << 20)
-    elif fault is Fault.OTHER_MODEL:
-        completion["model"] = f"{completion['model']}-0925"
+    if fault in _SPOILED_COMPLETIONS:
+        _SPOILED_COMPLETIONS[fault](completion)
+    if fault in _SPOILED_CHOICES:
+        _SPOILED_CHOICES[fault](completion["choices"][0])
+
+
+def _null_fields(completion: dict[str, Any]) -> None:
+    completion.update(dict.fromkeys(("id", "created", "model", "usage")))
+    completion["choices"][0]["finish_reason"] = None
+
+
+def _missing_fields(completion: dict[str, Any]) -> None:
+    message = completion["choices"][0]["message"]
+    completion.clear()
+    completion["choices"] = [{"message": message}]
+
+
+def _cut_by_length(choice: dict[str, Any]) -> None:
+    content = choice["message"]["content"]
+    choice["message"]["content"] = content[: len(content) // 2]
+    choice["finish_reason"] = "length"
+
+
+def _enlarged(choice: dict[str, Any]) -> None:
+    choice["message"]["content"] += "x" * (1 << 20)
+
+
+_SPOILED_COMPLETIONS: Mapping[Fault | None, Callable[[dict[str, Any]], None]] = {
+    Fault.EMPTY_CHOICES: lambda completion: completion.update(choices=[]),
+    Fault.NULL_FIELDS: _null_fields,
+    Fault.MISSING_FIELDS: _missing_fields,
+    Fault.OTHER_MODEL: lambda completion: completion.update(model=f"{completion['model']}-0925"),
+}
+_SPOILED_CHOICES: Mapping[Fault | None, Callable[[dict[str, Any]], None]] = {
+    Fault.NULL_CONTENT: lambda choice: choice["message"].update(content=None),
+    Fault.NO_MESSAGE: lambda choice: choice.update(message=None, finish_reason=None),
+    Fault.LENGTH: _cut_by_length,
+    Fault.CONTENT_FILTER: lambda choice: choice.update(finish_reason="content_filter"),
+    Fault.LARGE: _enlarged,
+}
 
 
 def stream_events(
@@ -154,7 +183,7 @@ def stream_events(
     deltas: list[dict[str, Any]] = []
     for choice in completion["choices"]:
         deltas.append({"delta": {"role": "assistant", "content": ""}, "finish_reason": None})
-        for name, text in choice["message"].items():
+        for name, text in (choice["message"] or {}).items():
             if name != "role" and isinstance(text, str):
                 size = max(piece_chars, len(text) // 1000)
                 cuts = [text[start : start + size] for start in range(0, len(text), size)]

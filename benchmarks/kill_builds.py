@@ -1,0 +1,187 @@
+"""Processes of the kill test: one task engine server, and builds that can be held and killed."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+_COMMAND = (sys.executable, "-m", "flows.cli")
+_LONGEST_BUILD_S = 300.0
+
+
+class RigError(Exception):
+    """The benchmark cannot go on: something that is not measured went wrong."""
+
+
+@contextmanager
+def engine_server(home: Path) -> Iterator[dict[str, str]]:
+    """A task engine server for all builds, with a database of its own.
+
+    Args:
+        home: A folder for its database and log; made here.
+
+    Yields:
+        What the environment of a build needs to reach it.
+
+    Raises:
+        RigError: It did not start.
+    """
+    home.mkdir(parents=True)
+    port = _free_port()
+    own = {
+        "PREFECT_HOME": str(home),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+    }
+    command = (sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1")
+    with (home / "server.log").open("wb") as log:
+        server = subprocess.Popen(
+            [*command, "--port", str(port)],
+            stdout=log,
+            stderr=log,
+            env={**os.environ, **own},
+            start_new_session=True,
+        )
+    try:
+        _wait_for(f"http://127.0.0.1:{port}/api/health", server, log=home / "server.log")
+        yield own | {"PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}
+    finally:
+        _end(server)
+
+
+class Build:
+    """One `weak2wise build` in a process group of its own.
+
+    Args:
+        arguments: What follows `weak2wise build`.
+        data: Its data folder.
+        environment: What its environment has beside this one's.
+        folder: Where its outputs and temporary files go.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        *,
+        data: Path,
+        environment: Mapping[str, str],
+        folder: Path,
+    ) -> None:
+        self._facts, self._errors = folder / "facts.json", folder / "errors.txt"
+        with self._facts.open("wb") as out, self._errors.open("wb") as errors:
+            self._process = subprocess.Popen(
+                [*_COMMAND, "build", *arguments, "--data-dir", str(data), "--json"],
+                stdout=out,
+                stderr=errors,
+                cwd=REPOSITORY,
+                env={**os.environ, **environment},
+                start_new_session=True,
+            )
+        self.started = time.monotonic()
+
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
+    def hold(self) -> float:
+        """Stop every process of the group where it is; when, on the monotonic clock."""
+        self._send(signal.SIGSTOP)
+        return time.monotonic()
+
+    def go_on(self) -> None:
+        """Let it run again."""
+        self._send(signal.SIGCONT)
+
+    def kill(self) -> float | None:
+        """Kill every process of the group; when, or None if it had ended by itself."""
+        if not self.running():
+            return None
+        at = time.monotonic()
+        self._send(signal.SIGKILL)
+        self._process.wait()
+        return at
+
+    def finish(self) -> dict[str, Any]:
+        """Wait for its end; what it says of itself.
+
+        Raises:
+            RigError: It failed, or takes minutes.
+        """
+        try:
+            code = self._process.wait(_LONGEST_BUILD_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise RigError(f"a build did not end within {_LONGEST_BUILD_S:.0f} s") from None
+        if code:
+            said = "".join(
+                path.read_text(errors="replace")[-2000:] for path in (self._errors, self._facts)
+            )
+            raise RigError(f"a build ended with exit code {code}: {said}")
+        facts: dict[str, Any] = json.loads(self._facts.read_bytes())
+        return facts
+
+    def _send(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreCheck:
+    """What `weak2wise replies verify` found."""
+
+    verdict: str
+    """`sound`, `absent`, or the faults."""
+    replies: int = 0
+
+
+def verify_store(data: Path) -> StoreCheck:
+    """Run `weak2wise replies verify` on a data folder."""
+    if not (data / "replies.sqlite").exists():
+        return StoreCheck(verdict="absent")
+    done = subprocess.run(
+        [*_COMMAND, "replies", "verify", "--data-dir", str(data), "--json"],
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+        check=False,
+        timeout=_LONGEST_BUILD_S,
+    )
+    if done.returncode:
+        return StoreCheck(verdict=(done.stdout + done.stderr).strip())
+    return StoreCheck(verdict="sound", replies=json.loads(done.stdout)["replies"])
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_for(url: str, server: subprocess.Popen[bytes], *, log: Path) -> None:
+    deadline = time.monotonic() + 120
+    while server.poll() is None and time.monotonic() < deadline:
+        with suppress(urllib.error.URLError, OSError), urllib.request.urlopen(url, timeout=5):
+            return
+        time.sleep(0.1)
+    raise RigError(f"the task engine did not start: {log.read_text(errors='replace')[-2000:]}")
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    for number, patience_s in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0)):
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            server.wait(patience_s)
+            return
