@@ -1,14 +1,18 @@
 # make demo   set up and build a dataset on the testbed: no key, no GPU, no network but the index
+# make reproduce  set up, train and test the arms of Table 3 on the testbed (about ten minutes)
 # make test   set up and pass the tests
 # make check  set up and run linters, types and import layers
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check clean-data
+.PHONY: demo reproduce test check clean-data
 
 demo: $(VENV)/.local
 	$(BIN)/weak2wise build deployments/recipes/testbed.yaml
+
+reproduce: $(VENV)/.train
+	$(BIN)/weak2wise ablate deployments/recipes/ablation.yaml
 
 test: $(VENV)/.dev
 	$(BIN)/pytest
@@ -28,6 +32,11 @@ $(VENV)/.local: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[local]'
 	touch $@
+
+$(VENV)/.train: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,eval]'
+	touch $@ $(VENV)/.local
 
 $(VENV)/.dev: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -1,9 +1,7 @@
 """weak2wise: question-answer pairs -> a published dataset of golden reasonings (figure 2)."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
-from pathlib import Path
 from typing import Any, cast
 
 from prefect import flow
@@ -18,20 +16,20 @@ from tasks.progress import Progress
 from tasks.publish_dataset import publish_dataset
 from tasks.reporting import announce, live_progress, report_run
 from tasks.runtime import Runtime, data_folder, open_runtime
-from weak2wise_core.annotations import load_annotations
-from weak2wise_core.config import Recipe, ZeroScoreAction
+from weak2wise_core.annotations import annotations_of
+from weak2wise_core.config import Recipe
 from weak2wise_core.dataset.contents import Contents
+from weak2wise_core.dataset.drift import earlier_ids
 from weak2wise_core.dataset.manifest import summary
 from weak2wise_core.dataset.publishing import Unpublished
 from weak2wise_core.errors import (
     BudgetReachedError,
     FatalModelError,
-    InputFileError,
     StoreError,
     UsageError,
 )
 from weak2wise_core.importing import load_imported
-from weak2wise_core.records import Question, RejectionKind
+from weak2wise_core.records import RejectionKind
 from weak2wise_core.sharding import Shard, shards_of
 from weak2wise_core.stages.gathering import gather_all
 
@@ -48,6 +46,7 @@ async def weak2wise(recipe: Recipe) -> State[Any]:
     goes on where it ended: what a model answered is never asked again.
     """
     async with open_runtime(recipe, data=data_folder(), progress=PROGRESS.get()) as runtime:
+        runtime.progress.earlier = await asyncio.to_thread(earlier_ids, runtime.data / "datasets")
         try:
             contents = await _build(recipe, runtime)
         except BudgetReachedError as stop:
@@ -88,7 +87,7 @@ async def _build(recipe: Recipe, runtime: Runtime) -> Contents:
 async def _travel(shards: list[Shard], *, recipe: Recipe, runtime: Runtime) -> list[Part]:
     gate = asyncio.Semaphore(recipe.execution.shards_in_flight)
     questions = [question for shard in shards for question in shard.questions]
-    stages, annotations = Stages.of(runtime), _annotations(recipe, questions)
+    stages, annotations = Stages.of(runtime), annotations_of(recipe, questions)
     imported = await asyncio.to_thread(
         load_imported, recipe, questions, check=runtime.checker.check
     )
@@ -112,18 +111,6 @@ async def _travel(shards: list[Shard], *, recipe: Recipe, runtime: Runtime) -> l
                 return road.give_up(error)
 
     return await gather_all([one(shard) for shard in shards])
-
-
-def _annotations(recipe: Recipe, questions: Sequence[Question]) -> Mapping[str, str]:
-    path: Path | None = recipe.zero_score.annotations
-    if recipe.zero_score.action is not ZeroScoreAction.ANNOTATE or path is None:
-        return {}
-    found = load_annotations(path)
-    if unknown := sorted(set(found) - {question.id for question in questions}):
-        raise InputFileError(
-            f"annotations {path}: {len(unknown)} ids belong to no question, first {unknown[0]!r}"
-        )
-    return found
 
 
 async def _finish(contents: Contents, runtime: Runtime) -> State[Any]:

@@ -48,14 +48,29 @@ app = typer.Typer(
 
 
 def _register() -> None:
-    from flows.commands import building, checking, replies, traces
+    from flows.commands import (
+        ablating,
+        building,
+        checking,
+        evaluating,
+        exporting,
+        planning,
+        replies,
+        traces,
+        training,
+    )
 
     app.command("build")(building.build)
-    app.command("plan")(building.plan)
+    app.command("plan")(planning.plan)
+    app.command("sft")(training.sft)
+    app.command("evaluate")(evaluating.evaluate)
+    app.command("ablate")(ablating.ablate)
     app.command("verify")(traces.verify)
     app.command("truncate")(traces.truncate)
     app.command("mask")(traces.mask)
     app.command("import-traces")(traces.import_traces)
+    app.command("export")(exporting.export)
+    app.command("push")(exporting.push)
     app.command("doctor")(checking.doctor)
     app.add_typer(replies.app, name="replies")
 

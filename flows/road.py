@@ -13,9 +13,9 @@ from tasks.results import StageResult
 from tasks.runtime import Runtime
 from tasks.score_step_masks import score_step_masks
 from tasks.select_golden import select_golden
-from tasks.stage import StageTask, stored_in
+from tasks.stage import StageTask, anew, stored_in
 from tasks.truncate_golden import truncate_golden
-from weak2wise_core.config import Recipe, ZeroScoreAction
+from weak2wise_core.config import Recipe
 from weak2wise_core.errors import InputFileError
 from weak2wise_core.records import (
     Attempt,
@@ -29,7 +29,8 @@ from weak2wise_core.records import (
     Verdict,
 )
 from weak2wise_core.sharding import Shard
-from weak2wise_core.stages.selecting import annotated, zero_score_rejection, zero_scores
+from weak2wise_core.stages.rounds import rounds_of, settle_zero
+from weak2wise_core.stages.selecting import zero_scores
 
 R = TypeVar("R")
 
@@ -144,7 +145,7 @@ class Road:
         """Generate, score and select (equations 2-8); where the recipe says so, draw again."""
         golden: list[GoldenReasoning] = []
         pending = list(questions)
-        *_, (last, _) = rounds = self._rounds()
+        *_, (last, _) = rounds = rounds_of(self._recipe)
         for first, draws in rounds:
             self._first_draw = first
             pending = await self._draw(pending, first=first, draws=draws)
@@ -163,13 +164,6 @@ class Road:
             pending = [question for question in pending if question.id not in found]
         self._first_draw = 0
         return golden
-
-    def _rounds(self) -> list[tuple[int, int]]:
-        """First draw and number of draws of every round, the first one included."""
-        step = self._recipe.generate.samples_per_model
-        zero = self._recipe.zero_score
-        most = zero.max_draws if zero.action is ZeroScoreAction.RESAMPLE else step
-        return [(first, min(step, most - first)) for first in range(0, most, step)]
 
     async def _draw(
         self, questions: Sequence[Question], *, first: int, draws: int
@@ -194,22 +188,13 @@ class Road:
 
     async def _settle(self, zeros: Sequence[GoldenReasoning]) -> list[GoldenReasoning]:
         """What becomes of questions whose best candidate scores 0, as the recipe says."""
-        action = self._recipe.zero_score.action
-        if action is ZeroScoreAction.KEEP:
-            return list(zeros)
-        tokens = (await self._runtime.tokens()).count
-        notes = self._annotations if action is ZeroScoreAction.ANNOTATE else {}
-        draws = sum(draws for _, draws in self._rounds())
-        self.part.rejections += [
-            zero_score_rejection(row, draws=draws, awaits_person=action is ZeroScoreAction.ANNOTATE)
+        count = (await self._runtime.tokens()).count
+        settled = [
+            settle_zero(row, recipe=self._recipe, notes=self._annotations, count_tokens=count)
             for row in zeros
-            if row.question_id not in notes
         ]
-        return [
-            annotated(row, notes, tokens=tokens(notes[row.question_id]))
-            for row in zeros
-            if row.question_id in notes
-        ]
+        self.part.rejections += [one for one in settled if isinstance(one, Rejection)]
+        return [one for one in settled if isinstance(one, GoldenReasoning)]
 
     async def _stage(
         self,
@@ -242,7 +227,9 @@ class Road:
         except (InputFileError, ValueError):
             # A stored result that is damaged, of an older format, deleted, or in a folder that was
             # moved is made anew, from the reply store; any other error comes again.
-            result = await stage.with_options(refresh_cache=True)(**inputs, **quoted)
+            result = await anew(stage)(**inputs, **quoted)
+        if self._runtime.unwritten is not None:
+            raise self._runtime.unwritten
         progress.finish(stage.name, name, len(questions))
         return result
 

@@ -17,6 +17,7 @@ from tasks.runtime import prompts_of
 from weak2wise_core.config import JudgeMethod, Policy, Recipe, TruncationMethod
 from weak2wise_core.hashing import content_hash
 from weak2wise_core.prompts import PromptSet
+from weak2wise_core.records import EvaluatedSample
 from weak2wise_core.stores.tables import TABLES
 
 VERSIONS: Mapping[str, str] = {
@@ -29,8 +30,8 @@ VERSIONS: Mapping[str, str] = {
 }
 """Version of each stage; bump it when the same inputs give another output."""
 
-TABLE_IDS = sorted(table.id for table in TABLES.values())
-"""Formats of the stored tables; with another one a stored result cannot be read."""
+TABLE_IDS = sorted(table.id for kind, table in TABLES.items() if kind is not EvaluatedSample)
+"""Formats of the stages' tables; with another one a stored result cannot be read."""
 
 NOT_CONTENT = frozenset({"recipe", "shard"})
 """Task parameters that the key reads in part (the recipe) or not at all (the shard's name)."""

@@ -39,6 +39,17 @@ def model_identity(spec: ModelSpec | None) -> dict[str, Any] | None:
     return identity
 
 
+def reply_identity(spec: ModelSpec) -> dict[str, Any]:
+    """What decides a model's replies beside the request, as its client says it; no client is made.
+
+    It is part of the key of every stored reply.
+    """
+    if spec.backend is Backend.OPENAI:
+        return spec.identity()
+    identity: dict[str, Any] = (model_identity(spec) or {})["model"]
+    return identity
+
+
 def tokenizer_identity(weak: ModelSpec) -> str:
     """The tokenizer of a model: a hub id, or the content of a folder, wherever it lies."""
     if weak.backend is Backend.TESTBED and weak.tokenizer is None:

@@ -1,9 +1,11 @@
 """How far a build is: numbers that a display or an artifact may read at any moment."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+from weak2wise_core.dataset.drift import Asked, EarlierIds, ModelChange
 from weak2wise_core.gateway import Account
 
 STAGES = (
@@ -29,6 +31,10 @@ class Progress:
     """Questions that came to a stage."""
     cached: Counter[str] = field(default_factory=Counter)
     """Questions whose result was there already, by stage."""
+    earlier: Mapping[Asked, EarlierIds] = field(default_factory=dict)
+    """The model ids that datasets name which were there before this run."""
+    model_changes: Sequence[ModelChange] = ()
+    """Models that answer under other ids than before; known when the run ends."""
     _left: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def enter(self, stage: str, questions: int) -> None:
@@ -67,6 +73,42 @@ class Progress:
         )
 
     @property
+    def parts(self) -> dict[str, int]:
+        """Parts of `tokens` that have a price or a meaning of their own."""
+        return {
+            "cached": sum(account.cached_tokens for account in self.accounts.values()),
+            "reasoning": sum(account.reasoning_tokens for account in self.accounts.values()),
+        }
+
+    @property
     def usd(self) -> float:
         """US dollars paid in this run, by the recipe's prices."""
         return sum(account.usd for account in self.accounts.values())
+
+    @property
+    def returned(self) -> dict[str, Counter[str]]:
+        """Replies of this run by model and the id that they name."""
+        found: dict[str, Counter[str]] = {}
+        for (_, model), account in self.accounts.items():
+            found.setdefault(model, Counter()).update(account.returned)
+        return found
+
+
+def account(progress: Progress) -> list[dict[str, Any]]:
+    """Calls, tokens and money by stage and model, for models that were asked."""
+    return [
+        {
+            "stage": stage,
+            "model": model,
+            "calls": one.calls,
+            "stored": one.stored,
+            "failed": one.failures,
+            "prompt_tokens": one.prompt_tokens,
+            "cached_tokens": one.cached_tokens,
+            "completion_tokens": one.completion_tokens,
+            "reasoning_tokens": one.reasoning_tokens,
+            "usd": round(one.usd, 6),
+        }
+        for (stage, model), one in progress.accounts.items()
+        if one.calls or one.stored or one.failures
+    ] or [{"stage": "", "model": "none asked", "calls": 0, "stored": 0, "usd": 0.0}]

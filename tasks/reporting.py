@@ -19,11 +19,14 @@ from prefect.events import emit_event
 from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
 
-from tasks.progress import STAGES, Progress
+from tasks.progress import STAGES, Progress, account
 from tasks.runtime import Runtime
+from weak2wise_core.config import Recipe
 from weak2wise_core.dataset.contents import Contents
-from weak2wise_core.dataset.manifest import counts
+from weak2wise_core.dataset.drift import model_changes
+from weak2wise_core.dataset.manifest import counts, returned_models
 from weak2wise_core.dataset.publishing import Published
+from weak2wise_core.dataset.returned import merged
 
 PUBLISHED_EVENT = "weak2wise.dataset.published"
 LONGEST_TABLE = 200
@@ -101,6 +104,9 @@ async def report_run(
     runtime: Runtime, *, contents: Contents | None, published: Published | None = None
 ) -> None:
     """Write what was dropped, what was paid and where the dataset is, as artifacts."""
+    note_model_changes(runtime.recipe, runtime.progress, contents=contents)
+    for change in runtime.progress.model_changes:
+        get_run_logger().warning("%s", change.sentence)
     async with _tolerated("the report"):
         await _report(runtime, contents=contents, published=published)
     get_run_logger().info(
@@ -139,6 +145,17 @@ async def _report(
     )
 
 
+def note_model_changes(recipe: Recipe, progress: Progress, *, contents: Contents | None) -> None:
+    """Find the models that answer under other ids than before.
+
+    The tables know the replies of earlier runs too; the accounts know those of a run that made no
+    tables.
+    """
+    of_tables = {} if contents is None else returned_models(contents)
+    returned = merged(of_tables, progress.returned)
+    progress.model_changes = model_changes(recipe, returned, earlier=progress.earlier)
+
+
 def drops(contents: Contents) -> list[dict[str, Any]]:
     """Rejections counted by stage, kind and reason; at least one row."""
     found = Counter((item.stage, item.kind.value, item.reason) for item in contents.rejections)
@@ -164,26 +181,6 @@ def rejected(contents: Contents) -> list[dict[str, Any]]:
     ] or [{"question": "", "stage": "", "kind": "", "reason": "none", "detail": ""}]
 
 
-def account(progress: Progress) -> list[dict[str, Any]]:
-    """Calls, tokens and money by stage and model, for models that were asked."""
-    return [
-        {
-            "stage": stage,
-            "model": model,
-            "calls": one.calls,
-            "stored": one.stored,
-            "failed": one.failures,
-            "prompt_tokens": one.prompt_tokens,
-            "completion_tokens": one.completion_tokens,
-            "reasoning_tokens": one.reasoning_tokens,
-            "cached_tokens": one.cached_tokens,
-            "usd": round(one.usd, 6),
-        }
-        for (stage, model), one in progress.accounts.items()
-        if one.calls or one.stored or one.failures
-    ] or [{"stage": "", "model": "none asked", "calls": 0, "stored": 0, "usd": 0.0}]
-
-
 def summary(progress: Progress, *, contents: Contents | None, published: Published | None) -> str:
     """A short report in Markdown."""
     rows: list[tuple[str, object]] = []
@@ -193,12 +190,14 @@ def summary(progress: Progress, *, contents: Contents | None, published: Publish
         ("calls paid in this run", progress.calls),
         ("calls answered by the reply store", progress.stored),
         ("tokens paid in this run", progress.tokens),
+        *((f"of them {kind}", count) for kind, count in progress.parts.items() if count),
         ("US dollars paid in this run", f"{progress.usd:.4f}"),
     ]
     if published is not None:
         rows += [("version", published.version), ("folder", f"`{published.folder}`")]
     lines = [f"| {name} | {value} |" for name, value in rows]
-    return "\n".join(["| | |", "| --- | ---: |", *lines])
+    warnings = [f"\n**Model id changed:** {one.sentence}." for one in progress.model_changes]
+    return "\n".join(["| | |", "| --- | ---: |", *lines, *warnings])
 
 
 def announce(published: Published) -> None:

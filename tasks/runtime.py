@@ -7,20 +7,24 @@ through a context variable that the flow sets in its own event loop.
 import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from contextvars import ContextVar
 from pathlib import Path
 
 from tasks.identities import local_model
+from tasks.keys import Keys, check_environment, read_recipe_keys
 from tasks.progress import Progress
-from weak2wise_core.config import Backend, ModelSpec, Recipe
+from tasks.reserve import Reserve
+from weak2wise_core.config import Backend, ModelSpec, Recipe, Speculation
 from weak2wise_core.equivalence import AnswerChecker
-from weak2wise_core.errors import BuildError, MissingKeyError
+from weak2wise_core.errors import BuildError, StoreError
 from weak2wise_core.gateway import Asker, Gateway, ModelHandle
 from weak2wise_core.hashing import content_hash
 from weak2wise_core.llm.protocol import ChatModel
 from weak2wise_core.llm.tokens import Tokens
 from weak2wise_core.prompts import PromptSet, load_prompts
+from weak2wise_core.recipe_files import check_files
+from weak2wise_core.slots import Slots
 from weak2wise_core.stages.judge import Judge
 from weak2wise_core.stores.replies import ReplyStore
 
@@ -36,45 +40,34 @@ def data_folder() -> Path:
     return Path(os.environ.get(DATA_VARIABLE, "data")).absolute()
 
 
-def api_key(spec: ModelSpec) -> str:
-    """The key of a model, from the environment variable that its specification names.
-
-    Raises:
-        MissingKeyError: The variable is not set, or empty.
-    """
-    if spec.api_key_env is None:
-        return ""  # local servers ask for no key
-    key = os.environ.get(spec.api_key_env, "").strip()
-    if not key:
-        raise MissingKeyError(
-            f"the API key of {spec.model} is missing: set the environment variable "
-            f"{spec.api_key_env} (its name comes from api_key_env in the recipe)"
-        )
-    return key
-
-
 def check_keys(recipe: Recipe) -> None:
-    """Make sure that every key is there, before anything is paid.
+    """Make sure that every key in an environment variable is there, before the engine starts.
+
+    Keys in Secret blocks need the engine; `open_runtime` reads them, before anything is paid.
 
     Raises:
         MissingKeyError: One is not.
     """
-    for spec in recipe.models.specs().values():
-        if spec.backend is Backend.OPENAI:
-            api_key(spec)
+    check_environment(recipe.models.specs().values())
 
 
 class Runtime:
     """What the tasks of one build share."""
 
-    def __init__(self, recipe: Recipe, *, data: Path, progress: Progress | None = None) -> None:
+    def __init__(
+        self, recipe: Recipe, *, data: Path, progress: Progress | None = None, keys: Keys
+    ) -> None:
         """Prepare a build; nothing is connected or loaded before it is first needed.
 
+        Args:
+            recipe: What is built.
+            data: Where replies, stage results and datasets are kept.
+            progress: Counters that somebody watches.
+            keys: The keys of all models, read already.
+
         Raises:
-            MissingKeyError: A model needs a key that is not there; found before anything is paid.
             StoreError: The reply store cannot be opened.
         """
-        check_keys(recipe)
         self.recipe = recipe
         self.data = data
         self.progress = progress or Progress()
@@ -85,6 +78,9 @@ class Runtime:
             in_flight=recipe.execution.in_flight, store=self.store, budget=recipe.budget
         )
         self.progress.accounts = self.gateway.accounts
+        self.unwritten: StoreError | None = None
+        """Why a stage result could not be written; the engine itself would go on without it."""
+        self._keys = keys
         self._models: dict[str, ChatModel] = {}
         self._tokens: Tokens | None = None
         self._loading = asyncio.Lock()
@@ -92,7 +88,17 @@ class Runtime:
     def ask(self, name: str, *, stage: str) -> ModelHandle:
         """A model of the recipe, as one stage asks it."""
         spec = self.recipe.models.spec(name)
-        return self.gateway.handle(self._model(spec), spec=spec, name=name, stage=stage)
+        return self.gateway.handle(
+            self._model(spec), spec=spec, name=name, stage=stage, votes=name == JUDGE
+        )
+
+    def idle_slots(self) -> Slots | None:
+        """The slots that a race may fill with guesses; None where it may not."""
+        models = self.recipe.models
+        free = all(spec is None or not spec.has_price for spec in (models.weak, models.judge))
+        speculate = self.recipe.execution.speculate
+        allowed = free if speculate is Speculation.AUTO else speculate is Speculation.ALWAYS
+        return self.gateway.slots if allowed else None
 
     def strong(self, *, stage: str) -> Mapping[str, Asker]:
         """The strong models, by name."""
@@ -127,13 +133,22 @@ class Runtime:
         own = {"name", "usd_per_mtok", "temperature", "top_p", "max_tokens", "seed"}
         key = content_hash(spec.model_dump(mode="json", exclude=own))
         if key not in self._models:
-            if spec.backend is Backend.OPENAI:
-                from weak2wise_core.llm.openai_compatible import OpenAIModel  # takes a second
-
-                self._models[key] = OpenAIModel(spec, api_key=api_key(spec))
-            else:
-                self._models[key] = local_model(spec)
+            self._models[key] = open_model(spec, keys=self._keys)
         return self._models[key]
+
+
+def open_model(spec: ModelSpec, *, keys: Keys) -> ChatModel:
+    """A model as its specification says; it connects or loads when it is first asked.
+
+    Raises:
+        MissingKeyError: Its key is not among these.
+        UsageError: A local model cannot be what the specification says.
+    """
+    if spec.backend is Backend.OPENAI:
+        from weak2wise_core.llm.openai_compatible import OpenAIModel  # takes a second
+
+        return OpenAIModel(spec, api_key=keys.of(spec))
+    return local_model(spec)
 
 
 def load_tokens(weak: ModelSpec) -> Tokens:
@@ -155,14 +170,31 @@ def prompts_of(recipe: Recipe) -> PromptSet:
 async def open_runtime(
     recipe: Recipe, *, data: Path, progress: Progress | None = None
 ) -> AsyncIterator[Runtime]:
-    """Open what a build needs and make it current for every task started inside."""
-    runtime = Runtime(recipe, data=data, progress=progress)
-    token = _CURRENT.set(runtime)
-    try:
-        yield runtime
-    finally:
-        _CURRENT.reset(token)
-        await asyncio.shield(runtime.aclose())
+    """Open what a build needs and make it current for every task started inside.
+
+    Raises:
+        RecipeError: The recipe names a file that it may not read.
+        MissingKeyError: A model needs a key that is not there; found before anything is paid.
+        StoreError: The disk is full, or the reply store cannot be opened.
+    """
+    check_files(recipe, data=data)
+    keys = await read_recipe_keys(recipe)
+    with closing(Reserve(data)) as reserve:
+        runtime = Runtime(recipe, data=data, progress=progress, keys=keys)
+        token = _CURRENT.set(runtime)
+        try:
+            yield runtime
+        finally:
+            _CURRENT.reset(token)
+            reserve.close()  # room for the replies that a full disk did not take
+            await asyncio.shield(runtime.aclose())
+
+
+def report_unwritten(error: StoreError) -> None:
+    """Tell the running build that the result of one of its stages could not be written."""
+    runtime = _CURRENT.get()
+    if runtime is not None and runtime.unwritten is None:
+        runtime.unwritten = error
 
 
 def current() -> Runtime:

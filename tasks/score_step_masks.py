@@ -33,6 +33,7 @@ async def score_step_masks(
             count_tokens=tokens.count,
             settings=recipe.step_mask,
             prompts=runtime.prompts,
+            slots=runtime.idle_slots(),
         )
 
     result = await over_questions(

@@ -1,5 +1,6 @@
 """What every stage task has in common: caching, Parquet results, one bad question at a time."""
 
+import copy
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -11,6 +12,7 @@ from prefect.transactions import get_transaction
 from tasks.caching import StageKey
 from tasks.results import ParquetStageResult, StageResult
 from tasks.runtime import current
+from tasks.storage import keys_in, results_in
 from weak2wise_core.errors import (
     FatalModelError,
     ModelError,
@@ -69,8 +71,17 @@ def stored_in(stage: StageTask[P, R], data: Path) -> StageTask[P, R]:
     The policy needs a key storage of its own: without one the engine wraps results in JSON, which
     no Parquet reader opens, and caches nothing.
     """
-    policy = StageKey(stage=stage.name, key_storage=data / "keys")
-    return stage.with_options(result_storage=data / "results", cache_policy=policy)
+    stored = stage.with_options(cache_policy=StageKey(stage=stage.name, key_storage=keys_in(data)))
+    # set here, for the constructor takes no storage of our own that the server does not know
+    stored.result_storage = results_in(data)
+    return stored
+
+
+def anew(stage: StageTask[P, R]) -> StageTask[P, R]:
+    """The same task, which computes its result whatever is stored, and stores it again."""
+    again = copy.copy(stage)
+    again.refresh_cache = True
+    return again
 
 
 async def over_questions(

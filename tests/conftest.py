@@ -15,10 +15,21 @@ def repository() -> Path:
     return REPOSITORY
 
 
+@pytest.fixture(scope="session", autouse=True)
+def folders_that_recipes_may_read(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Recipes of tests name files of the checkout, of temporary folders and of the real data."""
+    folders = (REPOSITORY, tmp_path_factory.getbasetemp(), _real_data())
+    os.environ["WEAK2WISE_FOLDERS"] = os.pathsep.join(map(str, folders))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real questions, answers and traces that are not part of the project."""
-    folder = Path(os.environ.get(REAL_DATA, REPOSITORY.parent / "shared" / "data"))
+    folder = _real_data()
     if not folder.is_dir():
         pytest.skip(f"real data is absent: set {REAL_DATA} to its folder")
     return folder
+
+
+def _real_data() -> Path:
+    return Path(os.environ.get(REAL_DATA, REPOSITORY.parent / "shared" / "data"))

@@ -1,9 +1,29 @@
 """Reasoning that a person wrote for questions no candidate helps with (section 3.5)."""
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from weak2wise_core.config import Recipe, ZeroScoreAction
 from weak2wise_core.errors import InputFileError
+from weak2wise_core.records import Question
+
+
+def annotations_of(recipe: Recipe, questions: Iterable[Question]) -> Mapping[str, str]:
+    """The reasoning that people wrote for questions of a build, by id; empty where none is named.
+
+    Raises:
+        InputFileError: The file cannot be used, or has an id that belongs to no question.
+    """
+    path = recipe.zero_score.annotations
+    if recipe.zero_score.action is not ZeroScoreAction.ANNOTATE or path is None:
+        return {}
+    found = load_annotations(path)
+    if unknown := sorted(set(found) - {question.id for question in questions}):
+        raise InputFileError(
+            f"annotations {path}: {len(unknown)} ids belong to no question, first {unknown[0]!r}"
+        )
+    return found
 
 
 def load_annotations(path: Path) -> dict[str, str]:

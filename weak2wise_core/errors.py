@@ -7,7 +7,8 @@ The tree::
     │   ├── RecipeError            the recipe has an unknown key, a bad value, or cannot be read
     │   ├── InputFileError         a file that a person named is missing, empty or of the wrong kind
     │   ├── MissingKeyError        the environment variable with an API key is not set
-    │   └── MissingExtraError      an optional dependency is not installed
+    │   ├── MissingExtraError      an optional dependency is not installed
+    │   └── TrainingRefusedError   an example, the model or the machine does not suit the training
     ├── TraceFormatError           a trace without steps, or with text that breaks a template
     ├── TruncationError            a truncated trace is not a prefix, or lost the answer
     ├── ModelError                 one model call gave no usable reply
@@ -16,6 +17,10 @@ The tree::
     │   ├── OutOfWorldError        the testbed was asked about something outside its small world
     │   └── FatalModelError        no call to this model can succeed: key, name or address is wrong
     ├── BudgetReachedError         the next call would cross the recipe's budget
+    ├── TrainingError              a training ended without a model
+    │   └── TrainingStoppedError   it was asked to stop; its checkpoint is kept
+    ├── EvaluationError            an evaluation ended without results
+    ├── HubError                   a hub cannot be reached, or refuses an upload
     ├── StoreError                 the reply store is corrupt, too new, or not writable
     └── BuildError                 a build ended without publishing a dataset
 
@@ -53,6 +58,10 @@ class MissingExtraError(UsageError):
     """An optional dependency is needed and not installed."""
 
 
+class TrainingRefusedError(UsageError):
+    """An example is too long or lost its thinking, or model and machine do not suit each other."""
+
+
 class TraceFormatError(Weak2WiseError):
     """A trace cannot be used: no line opens a step, or its text would break a chat template."""
 
@@ -88,6 +97,22 @@ class FatalModelError(ModelError):
 
 class BudgetReachedError(Weak2WiseError):
     """The next call would cross the budget of the recipe; what was paid for is kept."""
+
+
+class TrainingError(Weak2WiseError):
+    """A training began and gave no model: it diverged, ran out of memory, or its process died."""
+
+
+class TrainingStoppedError(TrainingError):
+    """A training was asked to stop (SIGTERM); started again it goes on from its checkpoint."""
+
+
+class HubError(Weak2WiseError):
+    """A dataset could not be uploaded: the hub is not there, or refuses token, name or content."""
+
+
+class EvaluationError(Weak2WiseError):
+    """An evaluation ended without results: answers are missing; those that came are kept."""
 
 
 class StoreError(Weak2WiseError):

@@ -5,13 +5,14 @@ against the budget, and is asked. Whatever comes back is stored before anyone se
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-from weak2wise_core.config import BudgetSettings, ModelSpec, Prices
+from weak2wise_core.config import Backend, BudgetSettings, ModelSpec, Prices
 from weak2wise_core.errors import (
     BudgetReachedError,
     FatalModelError,
@@ -21,6 +22,7 @@ from weak2wise_core.errors import (
 )
 from weak2wise_core.llm.protocol import ChatModel, Sampling
 from weak2wise_core.records import ChatReply, Message, Spent, Usage
+from weak2wise_core.slots import Errand, Slots
 from weak2wise_core.stores.replies import ReplyStore, request_key
 
 CHARS_PER_TOKEN = 2
@@ -63,6 +65,11 @@ class Ledger:
         """Count one reply, stored or fresh: a resumed build gives the same row."""
         self._by_model.setdefault((model, reply.model), []).append(reply.usage)
 
+    def absorb(self, other: "Ledger") -> None:
+        """Count what another ledger holds."""
+        for key, usages in other._by_model.items():  # noqa: SLF001 - of the same class
+            self._by_model.setdefault(key, []).extend(usages)
+
     def spent(self) -> tuple[Spent, ...]:
         """The sums, in the order of the models' names and the ids they returned."""
         return tuple(
@@ -90,6 +97,21 @@ def ledger(into: Ledger | None = None) -> Iterator[Ledger]:
         _LEDGER.reset(token)
 
 
+# --- what a call is for -----------------------------------------------------------------------
+
+_ERRAND: ContextVar[Errand | None] = ContextVar("errand", default=None)
+
+
+def current_errand() -> Errand:
+    """What the calls of this task are for; needed, unless somebody said otherwise."""
+    return _ERRAND.get() or Errand()
+
+
+def run_errand(errand: Errand) -> None:
+    """Let every call of this task, and of tasks started from it, be part of an errand."""
+    _ERRAND.set(errand)
+
+
 # --- what a run paid --------------------------------------------------------------------------
 
 
@@ -110,6 +132,8 @@ class Account:
     reasoning_tokens: int = 0
     cached_tokens: int = 0
     usd: float = 0.0
+    returned: Counter[str] = field(default_factory=Counter)
+    """Replies, stored or fresh, by the model id that they name."""
 
     def fail(self, error: ModelError, *, model: str, draw: int) -> ModelError:
         """Count a failed call; the error to raise for it.
@@ -214,22 +238,34 @@ class Gateway:
         self.accounts: dict[tuple[str, str], Account] = {}
         """By stage and model name."""
         self.store = store
-        self.waiting: dict[str, asyncio.Future[ChatReply]] = {}
+        self.waiting: dict[str, tuple[asyncio.Future[ChatReply], Errand]] = {}
         """Requests in flight, by their key: whoever asks the same meanwhile shares the reply."""
-        self._slots = asyncio.Semaphore(in_flight)
+        self.slots = Slots(in_flight)
         self._budget = Budget(budget or BudgetSettings())
 
-    def handle(self, model: ChatModel, *, spec: ModelSpec, name: str, stage: str) -> "ModelHandle":
-        """A model as one stage sees it; its calls are counted under `name` and `stage`."""
+    def handle(
+        self, model: ChatModel, *, spec: ModelSpec, name: str, stage: str, votes: bool = False
+    ) -> "ModelHandle":
+        """A model as one stage sees it; its calls are counted under `name` and `stage`.
+
+        Args:
+            model: The model.
+            spec: Its sampling and prices.
+            name: What the recipe calls it.
+            stage: Who asks.
+            votes: Whether its replies are votes on other replies, which go first.
+        """
         account = self.accounts.setdefault((stage, name), Account())
-        return ModelHandle(self, model=model, spec=spec, name=name, stage=stage, account=account)
+        handle = ModelHandle(self, model=model, spec=spec, name=name, stage=stage, account=account)
+        handle.votes = votes
+        return handle
 
     async def call(
         self, handle: "ModelHandle", messages: Sequence[Message], *, draw: int, affinity: str
     ) -> ChatReply:
         """One paid call: slot, budget, question, account."""
         worst = handle.worst_usd(messages)
-        async with self._slots:
+        async with self.slots.one(current_errand(), vote=handle.votes):
             await self._budget.hold(worst)
             paid, answered = 0.0, False
             try:
@@ -267,6 +303,7 @@ class ModelHandle:
         self.stage = stage
         self.account = account
         self.sampling = Sampling.of(spec)
+        self.votes = False
         self._gateway = gateway
 
     def worst_usd(self, messages: Sequence[Message]) -> float:
@@ -277,21 +314,39 @@ class ModelHandle:
         )
         return price(worst, self.spec.usd_per_mtok)
 
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What decides replies beside the request.
+
+        Two roles on one server share a client, and each has its own temperature: the identity is
+        that of the role, whichever of them opened the client.
+        """
+        served = self.spec.backend is Backend.OPENAI
+        return self.spec.identity() if served else self.model.identity
+
+    def key(self, messages: Sequence[Message], *, draw: int) -> str:
+        """The key of a request in the reply store."""
+        return request_key(self.identity, messages, self.sampling, draw)
+
     async def ask(
         self, messages: Sequence[Message], *, draw: int = 0, affinity: str = ""
     ) -> ChatReply:
         """One reply, from the store if it was ever given, else asked once however many ask."""
-        key = request_key(self.model.identity, messages, self.sampling, draw)
+        key = self.key(messages, draw=draw)
         reply = await self._shared(key)
         if reply is None:
             reply = await self._first(key, messages, draw=draw, affinity=affinity)
+        self.account.returned[reply.model] += 1
         if (open_ledger := _LEDGER.get()) is not None:
             open_ledger.add(self.name, reply)
         return reply
 
     async def _shared(self, key: str) -> ChatReply | None:
         """The reply to the same request, if it is in flight; None where it was given up."""
-        while (asked := self._gateway.waiting.get(key)) is not None:
+        while (found := self._gateway.waiting.get(key)) is not None:
+            asked, errand = found
+            if errand.speculative and not current_errand().speculative:
+                self._gateway.slots.promote(errand)
             await asyncio.wait([asked])
             if not asked.cancelled():
                 self.account.stored += 1
@@ -307,7 +362,7 @@ class ModelHandle:
             self.account.stored += 1
             return reply
         outcome: asyncio.Future[ChatReply] = asyncio.get_running_loop().create_future()
-        self._gateway.waiting[key] = outcome
+        self._gateway.waiting[key] = (outcome, current_errand())
         try:
             reply = await self._gateway.call(self, messages, draw=draw, affinity=affinity)
             if store is not None:

@@ -281,3 +281,29 @@ class Rejection:
     """One sentence: what was found and where."""
     model: str = ""
     draw: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluatedSample:
+    """One answer of the model to one question of a benchmark, graded."""
+
+    benchmark: str
+    item: str
+    """Id of the question."""
+    draw: int
+    """Which of the k samples, from 0; it was asked with seed + draw."""
+    gold: str
+    """The ground truth; for multiple choice its letter in the order that was shown."""
+    verdict: Verdict
+    """UNJUDGED where no rule is certain or the server refused the request; not counted as right."""
+    answer: str | None
+    """What was read as the answer, or None where the reply states none."""
+    cut: bool
+    """The thinking never ended, so there is no answer; counted as wrong."""
+    finish_reason: FinishReason
+    prompt_tokens: int
+    completion_tokens: int
+    reply: str
+    """The visible text that was graded."""
+    error: str
+    """Why there is no reply, or empty."""

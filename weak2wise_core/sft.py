@@ -1,9 +1,9 @@
 """S_QAR as prompts and responses (figure 6), and the shapes that trainers read.
 
-A dataset is written twice, because no single file suits both trainers:
+A dataset is written in two shapes, because no single file suits both trainers:
 
 - `train.jsonl`, one `TrainRow` a line: conversational prompt and completion, as TRL reads it, with
-  the loss on the completion alone.
+  the loss on the completion alone; and the same as Parquet, `train_chat.parquet`.
 - `train.parquet`, one `SFTExample` a row: prompt and response as plain text, as LLaMA-Factory reads
   it with the entry of `llama_factory_entry`. It takes text only, TRL lists of turns only, and a
   file with both would hold every trace twice.

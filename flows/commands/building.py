@@ -1,10 +1,11 @@
-"""`weak2wise build` and `weak2wise plan`."""
+"""`weak2wise build`."""
 
 import asyncio
 import json
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,11 +13,11 @@ import typer
 import yaml
 from rich.console import Console
 
+from flows.commands.stopping import clean_stop, interruptible
 from weak2wise_core.config import Recipe
 from weak2wise_core.errors import RecipeError, Weak2WiseError
+from weak2wise_core.recipe_files import check_files, trust_command_line
 from weak2wise_core.recipes import load_recipe
-
-INTERRUPTED, TERMINATED = 130, 143
 
 RecipeFile = Annotated[Path, typer.Argument(help="the recipe, a YAML file", metavar="RECIPE")]
 Limit = Annotated[int | None, typer.Option(min=1, help="only the first N rows of the questions")]
@@ -48,7 +49,17 @@ def read_recipe(path: Path, limit: int | None, overrides: list[str] | None) -> R
             raise RecipeError(f"--set {item}: the value is not YAML: {error}") from error
     if limit is not None:
         changes["questions.limit"] = limit
+    trust_command_line(path, _texts(list(changes.values())))
     return load_recipe(path, changes)
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Every text in a value of a recipe, however deep."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
 
 
 def build(
@@ -73,9 +84,9 @@ def build(
     if as_json:
         typer.echo(json.dumps(facts, indent=2, sort_keys=True))
     else:
-        from flows.commands.display import show_result
+        from flows.commands.display import page, show_result
 
-        show_result(facts, Console())
+        show_result(facts, page())
     if "folder" not in facts:
         raise typer.Exit(1)
 
@@ -102,16 +113,16 @@ def run_build(recipe: Recipe, *, console: Console) -> dict[str, Any]:
     check_inputs(recipe)
     progress, started = Progress(), time.monotonic()
     stopped_by: list[int] = []
-    with watching(progress, console), engine_in_its_own_session():
+    with (
+        watching(progress, console),
+        engine_in_its_own_session(),
+        clean_stop("build", stopped_by, console),
+    ):
         try:
             state = asyncio.run(_run_flow(recipe, progress, stopped_by))
-        except (KeyboardInterrupt, asyncio.CancelledError, ExternalSignal) as stop:
-            by_engine = isinstance(stop, ExternalSignal)  # it takes SIGTERM over while a flow runs
-            terminated = by_engine or signal.SIGTERM in stopped_by
-            console.print(
-                "stopped; every reply is kept. Start the same build again to go on", soft_wrap=True
-            )
-            raise typer.Exit(TERMINATED if terminated else INTERRUPTED) from stop
+        except ExternalSignal as stop:  # the engine takes SIGTERM over while a flow runs
+            stopped_by.append(signal.SIGTERM)
+            raise asyncio.CancelledError from stop
     return _facts(state, progress, seconds=time.monotonic() - started)
 
 
@@ -119,11 +130,13 @@ def check_inputs(recipe: Recipe) -> None:
     """Find what a person must mend before the task engine takes seconds to start.
 
     Raises:
-        UsageError: A key is missing, or the question file cannot be used.
+        UsageError: A key is missing, the question file cannot be used, or the recipe names a file
+            that it may not read.
     """
-    from tasks.runtime import check_keys
+    from tasks.runtime import check_keys, data_folder
     from weak2wise_core.questions import load_questions
 
+    check_files(recipe, data=data_folder())
     check_keys(recipe)
     load_questions(recipe.questions)
 
@@ -132,23 +145,11 @@ async def _run_flow(recipe: Recipe, progress: Any, stopped_by: list[int]) -> Any
     from flows.build import PROGRESS, weak2wise
 
     PROGRESS.set(progress)
-    running = asyncio.ensure_future(weak2wise(recipe, return_state=True))
-
-    def stop(number: int) -> None:
-        stopped_by.append(number)
-        running.cancel()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop, number)
-    state = await running
-    if stopped_by:  # the engine turned the cancellation into a state
-        raise asyncio.CancelledError
-    return state
+    return await interruptible(weak2wise(recipe, return_state=True), stopped_by)
 
 
 def _facts(state: Any, progress: Any, *, seconds: float) -> dict[str, Any]:
-    from tasks.reporting import account
+    from tasks.progress import account
     from weak2wise_core.dataset.publishing import Published, Unpublished
 
     outcome = asyncio.run(_outcome(state))
@@ -161,10 +162,12 @@ def _facts(state: Any, progress: Any, *, seconds: float) -> dict[str, Any]:
             "calls": progress.calls,
             "stored": progress.stored,
             "tokens": progress.tokens,
+            **{f"{kind}_tokens": count for kind, count in progress.parts.items()},
             "usd": round(progress.usd, 6),
             "seconds": round(seconds, 3),
             "accounts": account(progress),
         },
+        "model_changes": [change.as_dict() for change in progress.model_changes],
     }
     if isinstance(outcome, Published | Unpublished):
         names = ("counts", "dropped", "quarantined", "candidates_refused", "golden", "cost")
@@ -176,23 +179,3 @@ def _facts(state: Any, progress: Any, *, seconds: float) -> dict[str, Any]:
 
 async def _outcome(state: Any) -> Any:
     return await state.aresult(raise_on_failure=False)
-
-
-def plan(
-    recipe: RecipeFile,
-    *,
-    limit: Limit = None,
-    set_: Overrides = None,
-    as_json: AsJson = False,
-) -> None:
-    """Say what a build would ask and cost, before anything is spent.
-
-    Example: `weak2wise plan deployments/recipes/gr1k.yaml`
-    """
-    from flows.commands.plans import plan_of, show_plan
-
-    found = plan_of(read_recipe(recipe, limit, set_))
-    if as_json:
-        typer.echo(json.dumps(found.as_dict(), indent=2))
-    else:
-        show_plan(found, Console())

@@ -7,16 +7,20 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from flows.commands.building import AsJson, Data, use_data_folder
+from flows.commands.building import AsJson, Data, read_recipe, use_data_folder
+from flows.commands.engine import refusal, server_url
 from weak2wise_core.config import Backend, ModelSpec, Recipe
-from weak2wise_core.errors import Weak2WiseError
-from weak2wise_core.recipes import load_recipe
+from weak2wise_core.errors import RecipeError, Weak2WiseError
+from weak2wise_core.recipe_files import check_files
+
+if TYPE_CHECKING:
+    from tasks.keys import Keys
 
 LEAST_FREE_BYTES = 2_000_000_000
 _PACKAGES = ("prefect", "fastapi", "sqlalchemy", "openai", "transformers", "pyarrow")
@@ -48,8 +52,10 @@ def doctor(
     use_data_folder(data_dir)
     findings = [*_versions(), _disk(), asyncio.run(_engine())]
     if recipe is not None:
-        wanted = load_recipe(recipe)
-        findings += [*_questions(wanted), *_models(wanted)]
+        wanted = read_recipe(recipe, None, None)
+        findings += [_files(wanted), *_questions(wanted)]
+        keys, found = asyncio.run(_blocks(wanted))
+        findings += [*found, *_models(wanted, keys)]
     if as_json:
         typer.echo(json.dumps([asdict(one) for one in findings], indent=2))
     else:
@@ -83,9 +89,9 @@ def _disk() -> Finding:
 
 
 async def _engine() -> Finding:
-    from prefect.settings import PREFECT_API_URL
+    import httpx
 
-    url = PREFECT_API_URL.value()
+    url = server_url()
     if not url:
         detail = "no server is set (PREFECT_API_URL): builds start one of their own"
         return Finding("prefect", ok=True, detail=detail)
@@ -93,8 +99,40 @@ async def _engine() -> Finding:
 
     async with get_client() as client:
         error = await client.api_healthcheck()
-    detail = f"{url} answers" if error is None else f"{url} does not answer: {error}"
-    return Finding("prefect", ok=error is None, detail=detail)
+        if error is not None:
+            return Finding("prefect", ok=False, detail=f"{url} does not answer: {error}")
+        try:
+            await client.api_version()  # the health check is open to everybody
+        except httpx.HTTPStatusError as refused:
+            detail = refusal(refused.response.status_code)
+            return Finding("prefect", ok=False, detail=detail)
+    return Finding("prefect", ok=True, detail=f"{url} answers")
+
+
+def _files(recipe: Recipe) -> Finding:
+    from tasks.runtime import data_folder
+
+    try:
+        check_files(recipe, data=data_folder())
+    except RecipeError as error:
+        return Finding("files", ok=False, detail=str(error))
+    return Finding("files", ok=True, detail="all lie where the recipe may read them")
+
+
+async def _blocks(recipe: Recipe) -> tuple["Keys", list[Finding]]:
+    """What the Secret blocks hold that the recipe names, and which of them hold nothing."""
+    from tasks.keys import Keys, read_block
+
+    specs = recipe.models.specs().values()
+    read, findings = {}, []
+    for name in sorted({spec.api_key_block for spec in specs if spec.api_key_block}):
+        try:
+            read[name] = await read_block(name)
+        except Weak2WiseError as error:
+            findings.append(Finding(f"Secret block {name}", ok=False, detail=str(error)))
+        else:
+            findings.append(Finding(f"Secret block {name}", ok=True, detail="holds a key"))
+    return Keys(read), findings
 
 
 def _questions(recipe: Recipe) -> Iterator[Finding]:
@@ -109,13 +147,13 @@ def _questions(recipe: Recipe) -> Iterator[Finding]:
     yield Finding("questions", ok=True, detail=detail)
 
 
-def _models(recipe: Recipe) -> Iterator[Finding]:
+def _models(recipe: Recipe, keys: "Keys") -> Iterator[Finding]:
     from tasks.identities import local_model
 
     for name, spec in recipe.models.specs().items():
         if spec.backend is Backend.OPENAI:
             for url in spec.base_urls:
-                yield asyncio.run(_endpoint(name, spec, url))
+                yield asyncio.run(_endpoint(name, spec, url, keys))
             continue
         try:
             parts = (f"{name} {value}" for name, value in local_model(spec).identity.items())
@@ -126,16 +164,15 @@ def _models(recipe: Recipe) -> Iterator[Finding]:
             yield Finding(f"model {name}", ok=True, detail=detail)
 
 
-async def _endpoint(name: str, spec: ModelSpec, url: str) -> Finding:
+async def _endpoint(name: str, spec: ModelSpec, url: str, keys: "Keys") -> Finding:
     """Ask an endpoint for its list of models; free of charge everywhere."""
     import aiohttp
 
-    from tasks.runtime import api_key
     from weak2wise_core.llm.replicas import shown_address
 
     what = f"model {name} at {shown_address(url)}"
     try:
-        headers = {"Authorization": f"Bearer {api_key(spec)}"}
+        headers = {"Authorization": f"Bearer {keys.of(spec)}"}
         timeout = aiohttp.ClientTimeout(total=_SECONDS_FOR_AN_ENDPOINT)
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
@@ -147,6 +184,6 @@ async def _endpoint(name: str, spec: ModelSpec, url: str) -> Finding:
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         return Finding(what, ok=False, detail=f"no answer: {type(error).__name__}: {error}")
     if status in {401, 403}:
-        return Finding(what, ok=False, detail=f"the key in {spec.api_key_env} was refused")
+        return Finding(what, ok=False, detail=f"the key in {spec.key_source} was refused")
     ok = status < 500
     return Finding(what, ok=ok, detail=f"answers (HTTP {status} to the list of models)")

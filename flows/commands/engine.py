@@ -5,6 +5,52 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from weak2wise_core.errors import BuildError, UsageError
+
+UNAUTHORIZED = 401
+_UNREACHED = "Failed to reach API"  # how the engine's RuntimeError begins
+
+
+@contextmanager
+def _named_errors() -> Iterator[None]:
+    """Say in one sentence why a server cannot be used.
+
+    Raises:
+        UsageError: It refuses this client.
+        BuildError: It does not answer.
+    """
+    import httpx
+
+    try:
+        yield
+    except httpx.HTTPStatusError as error:
+        raise UsageError(refusal(error.response.status_code)) from error
+    except (httpx.TransportError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not str(error).startswith(_UNREACHED):
+            raise
+        raise BuildError(
+            f"the Prefect server at {server_url()} does not answer ({str(error) or type(error).__name__}). Start "
+            "it, correct PREFECT_API_URL, or unset it: then a build starts a server of its own"
+        ) from error
+
+
+def refusal(status: int) -> str:
+    """What an error status of the server means for whoever asked."""
+    if status == UNAUTHORIZED:
+        return (
+            f"the Prefect server at {server_url()} demands a password (HTTP 401): set "
+            "PREFECT_API_AUTH_STRING to what PREFECT_SERVER_API_AUTH_STRING is on the server"
+        )
+    return f"the Prefect server at {server_url()} answers with HTTP {status}; see its log"
+
+
+def server_url() -> str | None:
+    """The address of the server that is set; None where a build starts one of its own."""
+    from prefect.settings import PREFECT_API_URL
+
+    url: str | None = PREFECT_API_URL.value()
+    return url
+
 
 @contextmanager
 def engine_in_its_own_session() -> Iterator[None]:
@@ -13,6 +59,10 @@ def engine_in_its_own_session() -> Iterator[None]:
     A terminal sends it to every process in the foreground. The server would be gone before the
     build could say good-bye to it, and the build would wait for it for a minute. The engine has no
     setting for this; it still ends the server when the build is over.
+
+    Raises:
+        UsageError: The server that is set refuses this client.
+        BuildError: It does not answer.
     """
     from prefect.server.api.server import SubprocessASGIServer
 
@@ -32,6 +82,7 @@ def engine_in_its_own_session() -> Iterator[None]:
 
     SubprocessASGIServer._run_uvicorn_command = run  # type: ignore[method-assign, assignment] # noqa: SLF001
     try:
-        yield
+        with _named_errors():
+            yield
     finally:
         SubprocessASGIServer._run_uvicorn_command = original  # type: ignore[method-assign] # noqa: SLF001

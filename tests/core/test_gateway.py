@@ -1,6 +1,7 @@
 """Laws of the door through which every model call passes."""
 
 import asyncio
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -213,3 +214,30 @@ async def refusal(handle: ModelHandle, draw: int) -> ModelError:
     with pytest.raises(ModelError) as caught:
         await handle.ask(HELLO, draw=draw)
     return caught.value
+
+
+async def test_an_account_counts_replies_by_the_model_id_that_they_name(store: ReplyStore) -> None:
+    """Stored and fresh replies alike, so that a mixture of two models is seen."""
+    ids = iter(["m-1", "m-2"])
+    model = ScriptedModel(lambda *_: dataclasses.replace(reply(), model=next(ids)))
+    first = Gateway(in_flight=1, store=store).handle(model, spec=spec(), name="m", stage="s")
+    await first.ask(HELLO)
+    again = Gateway(in_flight=1, store=store).handle(model, spec=spec(), name="m", stage="s")
+    await again.ask(HELLO)
+    await again.ask(HELLO, draw=1)
+    assert first.account.returned == {"m-1": 1}
+    assert again.account.returned == {"m-1": 1, "m-2": 1}
+
+
+def test_roles_on_one_server_have_keys_of_their_own() -> None:
+    """Whichever role opened the client that they share, its temperature is not the other's."""
+    client = ScriptedModel(lambda *_: reply())
+    server = {"backend": Backend.OPENAI, "base_urls": ("http://127.0.0.1:9/v1",)}
+    handles = [
+        Gateway(in_flight=1).handle(
+            client, spec=spec(**server, temperature=temperature), name="m", stage="s"
+        )
+        for temperature in (0.1, 0.6)
+    ]
+    assert [handle.identity["temperature"] for handle in handles] == [0.1, 0.6]
+    assert handles[0].key(HELLO, draw=0) != handles[1].key(HELLO, draw=0)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.flows.serving import served  # noqa: F401 - a fixture for every test here
 from weak2wise_core.config import Recipe
 from weak2wise_core.recipes import parse_recipe
 
@@ -31,6 +32,19 @@ def engine() -> Iterator[None]:
 
     with prefect_test_harness(server_startup_timeout=120):
         yield
+
+
+@pytest.fixture(scope="session")
+def secured(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterator[Any]:
+    """A real server that demands a password, with a worker; takes half a minute to start."""
+    from tests.flows.secured import SecuredEngine
+
+    running = SecuredEngine(tmp_path_factory.mktemp("secured"), repository)
+    try:
+        running.serve()
+        yield running
+    finally:
+        running.stop()
 
 
 @pytest.fixture

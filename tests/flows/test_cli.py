@@ -150,26 +150,40 @@ def paper_recipe(tmp_path: Path) -> Path:
 
 
 def test_plan_counts_the_calls_of_the_paper(paper_recipe: Path) -> None:
-    """6,000 strong generations, 36,000 weak ones, up to 108,000 votes, and nothing is asked."""
-    code, output = invoke("plan", paper_recipe, "--json")
-    calls = {(row["stage"], row["model"]): row["most"] for row in json.loads(output)["calls"]}
+    """6,000 strong generations, 36,000 weak ones, up to 108,000 votes, each re-asked at most once.
+
+    Nothing is asked.
+    """
+    code, output = invoke("plan", paper_recipe, "--json", "--data-dir", paper_recipe.parent)
+    rows = {(row["stage"], row["model"]): row for row in json.loads(output)["calls"]}
+    drawn = [row for (stage, _), row in rows.items() if stage == "generate_candidates"]
+    votes = rows["score_step_masks", "judge"]
     assert code == 0
-    assert calls["generate_candidates", "a"] + calls["generate_candidates", "b"] == 6_000
-    assert calls["score_step_masks", "weak"] == 36_000
-    assert calls["score_step_masks", "judge"] == 108_000
-    assert calls["truncate_golden", "truncator"] == 1_000
-    assert not any(stage == "filter_qa" for stage, _ in calls)
+    assert sum(row["most"] for row in drawn) == 6_000
+    assert all(row["exact"] for row in drawn)
+    assert rows["score_step_masks", "weak"]["most"] == 36_000
+    assert votes["most"] - votes["reasks"] == votes["reasks"] == 108_000
+    assert rows["truncate_golden", "truncator"]["most"] == 1_000
+    assert not any(stage == "filter_qa" for stage, _ in rows)
 
 
 def test_plan_prices_the_calls(paper_recipe: Path) -> None:
     """Money is calls times tokens times price; without a limit of replies there is no upper end."""
-    rows = json.loads(invoke("plan", paper_recipe, "--json")[1])["calls"]
-    judge = next(row for row in rows if row["model"] == "judge")
-    expected = judge["most"] * (judge["prompt_tokens"] * 1 + 1000 * 2) / 1e6
-    assert judge["usd_most"] == pytest.approx(expected, abs=0.01)
-    code, output = invoke("plan", paper_recipe)
+    arguments = ("plan", paper_recipe, "--data-dir", paper_recipe.parent)
+    unlimited = json.loads(invoke(*arguments, "--json")[1])["calls"]
+    judge = next(row for row in unlimited if row["model"] == "judge")
+    typical = (judge["most"] - judge["reasks"]) * (judge["prompt_tokens"] * 1 + 80 * 2) / 1e6
+    assert judge["usd_typical"] == pytest.approx(typical, abs=0.01)
+    assert judge["usd_most"] is None  # a vote repeats an attempt, which has no limit
+    limited = json.loads(invoke(*arguments, "--json", "--set", "models.weak.max_tokens=500")[1])
+    judge = next(row for row in limited["calls"] if row["model"] == "judge")
+    assert judge["usd_most"] > judge["most"] * (500 * 1 + 1000 * 2) / 1e6
+    assert judge["usd_most"] < judge["most"] * (2000 * 1 + 1000 * 2) / 1e6
+    assert "weak" in limited["unpriced"]
+    code, output = invoke(*arguments)
     assert code == 0
     assert "108,000" in output
+    assert "no limit" in output
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,12 @@ source: the paper's section, or "ours" where the paper is silent.
 from weak2wise_core.config.ablation import AblationSettings, Arm
 from weak2wise_core.config.base import Settings
 from weak2wise_core.config.evaluation import BenchmarkKind, BenchmarkSettings, EvaluationSettings
-from weak2wise_core.config.execution import BudgetSettings, ExecutionSettings, Runner
+from weak2wise_core.config.execution import (
+    BudgetSettings,
+    ExecutionSettings,
+    Runner,
+    Speculation,
+)
 from weak2wise_core.config.models import Backend, Models, ModelSpec, Prices, StrongModelSpec
 from weak2wise_core.config.recipe import Recipe
 from weak2wise_core.config.stages import (
@@ -27,7 +32,7 @@ from weak2wise_core.config.stages import (
     ZeroScoreAction,
     ZeroScoreSettings,
 )
-from weak2wise_core.config.training import LoRASettings, Loss, TrainingSettings
+from weak2wise_core.config.training import LoRASettings, Loss, Precision, TrainingSettings
 
 __all__ = [
     "AblationSettings",
@@ -48,6 +53,7 @@ __all__ = [
     "ModelSpec",
     "Models",
     "Policy",
+    "Precision",
     "Prices",
     "PromptFiles",
     "QuestionsSettings",
@@ -56,6 +62,7 @@ __all__ = [
     "Runner",
     "SFTFormatSettings",
     "Settings",
+    "Speculation",
     "StepMaskSettings",
     "StrongModelSpec",
     "TrainingSettings",

@@ -28,7 +28,17 @@ class Prices(Settings):
 
 
 _SERVED_ONLY = frozenset(
-    {"base_urls", "api_key_env", "stream", "rpm", "tpm", "timeout_s", "retries"}
+    {
+        "base_urls",
+        "api_key_env",
+        "api_key_block",
+        "stream",
+        "rpm",
+        "tpm",
+        "timeout_s",
+        "retries",
+        "backoff_s",
+    }
 )
 """Settings of a model behind a server; a local one would ignore them."""
 
@@ -45,6 +55,11 @@ class ModelSpec(Settings):
         None,
         pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
         description="name of the environment variable that holds the key; never the key itself",
+    )
+    api_key_block: str | None = Field(
+        None,
+        pattern=r"^[a-z0-9-]+$",
+        description="name of the Prefect Secret block that holds the key, in its place",
     )
     temperature: float | None = Field(
         None, ge=0, le=2, description="sampling temperature; the model's default where absent"
@@ -65,6 +80,9 @@ class ModelSpec(Settings):
     tpm: PositiveInt | None = Field(None, description="tokens a minute, prompt and reply")
     timeout_s: float = Field(900.0, gt=0, description="seconds without a byte from the server")
     retries: int = Field(8, ge=0, le=50, description="further tries after a passing failure")
+    backoff_s: float = Field(
+        0.5, gt=0, le=60, description="longest wait after the first failure; then doubled, 60-fold"
+    )
     batch_size: PositiveInt = Field(64, description="transformers: requests in one batch")
     device: str | None = Field(None, description="transformers: cuda, mps or cpu")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
@@ -84,6 +102,29 @@ class ModelSpec(Settings):
             if not url.startswith(("http://", "https://")):
                 raise ValueError(f"base_urls: {url!r} does not begin with http:// or https://")
         return self
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        if self.api_key_env is not None and self.api_key_block is not None:
+            raise ValueError("name either api_key_env or api_key_block")
+        if (self.api_key_env or "").upper().startswith("PREFECT_"):
+            raise ValueError(
+                f"api_key_env: {self.api_key_env} belongs to the task engine and is no model's key"
+            )
+        return self
+
+    @property
+    def key_source(self) -> str | None:
+        """Where the key comes from, for messages; None where the model has none."""
+        if self.api_key_block is not None:
+            return f"the Secret block {self.api_key_block!r}"
+        return None if self.api_key_env is None else f"${self.api_key_env}"
+
+    @property
+    def has_price(self) -> bool:
+        """Whether a reply costs money by the recipe's prices."""
+        prices = self.usd_per_mtok
+        return bool(prices.input or prices.output or prices.cached_input)
 
     def identity(self) -> dict[str, Any]:
         """The part of the specification that decides the replies; no address, key or limit.

@@ -10,6 +10,7 @@ from typing import Any
 
 from weak2wise_core.config import Recipe
 from weak2wise_core.dataset.contents import Contents
+from weak2wise_core.dataset.returned import changed
 from weak2wise_core.gateway import price
 from weak2wise_core.records import (
     RejectionKind,
@@ -24,7 +25,8 @@ FORMAT = "weak2wise.dataset/1"
 
 def summary(contents: Contents) -> dict[str, Any]:
     """The part of a manifest that does not depend on how the tables are written."""
-    recipe = contents.recipe
+    recipe, models = contents.recipe, returned_models(contents)
+    change = changed(models)
     return {
         "counts": counts(contents),
         "dropped": _by_reason(contents, RejectionKind.DROPPED),
@@ -35,7 +37,8 @@ def summary(contents: Contents) -> dict[str, Any]:
             "told_answer": sum(one.told_answer for one in contents.candidates),
         },
         "golden": _golden(contents),
-        "models": _models(contents),
+        "models": models,
+        **({"models_changed": change} if change else {}),
         "prompts": dict(contents.prompts),
         "settings": settings_of(recipe),
         "cost": cost(contents),
@@ -158,7 +161,7 @@ def _mean(values: Sequence[float]) -> float | None:
     return round(sum(values) / len(values), 6) if values else None
 
 
-def _models(contents: Contents) -> dict[str, dict[str, int]]:
+def returned_models(contents: Contents) -> dict[str, dict[str, int]]:
     """Calls by the names of the recipe and the model ids that the replies named."""
     found: dict[str, Counter[str]] = {}
     for spent in (item for rows in _spent(contents).values() for row in rows for item in row):

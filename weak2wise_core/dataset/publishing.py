@@ -2,14 +2,14 @@
 
 import hashlib
 import json
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from weak2wise_core.dataset.card import card
+from weak2wise_core.dataset.card import CHAT, card
 from weak2wise_core.dataset.contents import Contents, by_id
+from weak2wise_core.dataset.conversations import conversations
 from weak2wise_core.dataset.manifest import FORMAT, summary
 from weak2wise_core.hashing import content_hash
 from weak2wise_core.records import (
@@ -23,7 +23,7 @@ from weak2wise_core.records import (
     SFTExample,
 )
 from weak2wise_core.sft import llama_factory_entry, to_conversational
-from weak2wise_core.stores.files import atomic_folder
+from weak2wise_core.stores.files import atomic_folder, remove_abandoned, scratch_folder
 from weak2wise_core.stores.parquet import to_bytes
 
 LATEST = "latest"
@@ -52,6 +52,7 @@ def publish(contents: Contents, *, root: Path) -> Published:
 
     The version is a hash of the manifest, which holds the digests of all tables: the same inputs
     and replies give the same folder with the same bytes, and writing it again changes nothing.
+    What a killed build left half-written is removed.
 
     Raises:
         BuildError: The tables do not account for every row; nothing is written.
@@ -72,6 +73,7 @@ def publish(contents: Contents, *, root: Path) -> Published:
     version = content_hash(manifest)[:12]
     manifest["version"] = version
     folder = root / contents.recipe.dataset / version
+    remove_abandoned(folder.parent)
     with atomic_folder(folder) as beside:
         for name, data in files.items():
             (beside / name).write_bytes(data)
@@ -93,6 +95,7 @@ def _files(contents: Contents) -> dict[str, bytes]:
         "scores.parquet": to_bytes(contents.scores, ScoredTrace),
         "golden.parquet": to_bytes(contents.golden, GoldenReasoning),
         "train.parquet": to_bytes(contents.train, SFTExample),
+        CHAT: conversations(contents.train),
         "quarantine.parquet": to_bytes(contents.rejections, Rejection),
         "train.jsonl": "".join(f"{line}\n" for line in lines).encode(),
         "dataset_info.json": (_json(entry) + "\n").encode(),
@@ -123,6 +126,7 @@ def _json(value: object) -> str:
 
 def _point(link: Path, target: str) -> None:
     """Let a symbolic link point to a version, in one step."""
-    beside = link.with_name(f".{LATEST}.{uuid.uuid4().hex}")
-    beside.symlink_to(target, target_is_directory=True)
-    beside.replace(link)
+    with scratch_folder(link) as beside:
+        new = beside / link.name
+        new.symlink_to(target, target_is_directory=True)
+        new.replace(link)

@@ -230,11 +230,13 @@ def _load_weights(spec: ModelSpec, *, device: str) -> Any:
             dtype=getattr(torch, auto if spec.dtype == "auto" else spec.dtype),
             device_map=device,
             trust_remote_code=False,  # where it is not set, the library asks at the terminal
+            use_safetensors=True,  # the older format is a pickle, which can run code
         )
     except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         raise FatalModelError(
             f"the model {spec.model} cannot be loaded on {device} ({error}). It must be a folder "
-            "with config.json and weights, or a hub id that is in the cache or can be fetched."
+            "with config.json and weights in *.safetensors, or a hub id that is in the cache or "
+            "can be fetched."
         ) from error
 
 

@@ -105,7 +105,9 @@ class TransformersModel:
             UsageError: The tokenizer cannot be loaded.
         """
         # shielded: one cancelled call must not cancel the loading that others wait for
-        engine = await asyncio.shield(asyncio.wrap_future(self._loading()))
+        loading = asyncio.wrap_future(self._loading())
+        loading.add_done_callback(_seen)
+        engine = await asyncio.shield(loading)
         prompt = await asyncio.to_thread(engine.prompt, messages, sampling=sampling, draw=draw)
         answer = await asyncio.wrap_future(self._queue.submit(prompt))
         opening = OPENING_TAG if engine.tokens.opens_thinking else ""
@@ -138,3 +140,9 @@ class TransformersModel:
 
     def _answer(self, prompts: Sequence[Prompt], dropped: Dropped) -> Sequence[Answer]:
         return self._loading().result().answer(prompts, dropped=dropped)
+
+
+def _seen(loading: "asyncio.Future[Engine]") -> None:
+    """A failure is read by whoever still waits; nobody else is to be told on the error stream."""
+    if not loading.cancelled():
+        loading.exception()

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import aiohttp
@@ -18,6 +19,7 @@ from weak2wise_core.llm.limits import CallLimits
 from weak2wise_core.llm.protocol import Sampling
 from weak2wise_core.llm.replicas import Replica, Replicas
 from weak2wise_core.llm.replies import (
+    ForeignReplyError,
     ReplyFormatError,
     decode_json,
     error_message,
@@ -42,6 +44,7 @@ _UNLIMITED = 0  # for aiohttp; None would mean its default of 100
 _NO_KEY = "none"  # the client insists on one, servers without keys ignore it
 
 _KEY_START = 8  # so many characters of a key are enough to take the word for the key
+_REAL_KEY = 16  # servers without keys are given words like EMPTY, which a reply may hold
 
 _CONNECTION_ERRORS = (
     openai.APIConnectionError,
@@ -60,7 +63,7 @@ class OpenAIModel:
         spec: The model; its limits, retries and addresses are honoured here.
         api_key: The key itself; "" where the server wants none. It is sent to the server and
             appears nowhere else.
-        backoff: Waits between tries.
+        backoff: Waits between tries; those of the specification where absent.
 
     Raises:
         FatalModelError: An address or the key cannot be used in a request at all.
@@ -70,7 +73,7 @@ class OpenAIModel:
         self._spec = spec
         key = _sendable_key(api_key.strip(), spec=spec)
         self._key = SecretStr(key)
-        self._backoff = backoff or Backoff()
+        self._backoff = backoff or Backoff.of(spec)
         self._limits = CallLimits(in_flight=spec.in_flight, rpm=spec.rpm, tpm=spec.tpm)
         self._replicas = Replicas(
             [Replica(url, _client(url, spec=spec, key=key)) for url in _addresses(spec)],
@@ -185,7 +188,7 @@ class OpenAIModel:
         """
         address = replica.address
         try:
-            return parse_completion(await self._fetch(replica.client, body))
+            return self._reply(await self._fetch(replica.client, body))
         except openai.APIStatusError as error:
             return failure_of_status(
                 error.status_code,
@@ -196,7 +199,11 @@ class OpenAIModel:
         except ReplyFormatError as error:
             cause = f"an unusable reply: {self._without_key(str(error))}"
             return Failure(
-                kind=FailureKind.PASSING, cause=cause, address=address, status=httpx2.codes.OK
+                kind=FailureKind.PASSING,
+                cause=cause,
+                address=address,
+                status=httpx2.codes.OK,
+                foreign=isinstance(error, ForeignReplyError),
             )
         except _CONNECTION_ERRORS as error:
             return failure_of_connection(error, address=address)
@@ -218,6 +225,15 @@ class OpenAIModel:
             return await _completion(response)
         finally:
             await response.aclose()
+
+    def _reply(self, completion: dict[str, Any]) -> ChatReply:
+        """The reply without the key, should a server between us and the model have put it there."""
+        reply, key = parse_completion(completion), self._key.get_secret_value()
+        shown = (reply.content, reply.reasoning or "", reply.model)
+        if len(key) < _REAL_KEY or not any(key in text for text in shown):
+            return reply
+        content, reasoning, model = (text.replace(key, "[key]") for text in shown)
+        return replace(reply, content=content, reasoning=reasoning or None, model=model)
 
     def _server_message(self, response: httpx2.Response) -> str:
         try:
@@ -241,7 +257,7 @@ async def _completion(response: httpx2.Response) -> dict[str, Any]:
         return await _streamed(response)
     if kind and kind != "application/json" and not kind.endswith("+json"):
         start = shortened(await response.aread())
-        raise ReplyFormatError(f"content type {kind} in place of application/json: {start!r}")
+        raise ForeignReplyError(f"content type {kind} in place of application/json: {start!r}")
     return cast(dict[str, Any], decode_json(await response.aread()))
 
 
@@ -283,7 +299,7 @@ def _client(url: str, *, spec: ModelSpec, key: str) -> openai.AsyncOpenAI:
 def _sendable_key(key: str, *, spec: ModelSpec) -> str:
     if key.isascii() and key.isprintable():
         return key or _NO_KEY
-    name = f"${spec.api_key_env}" if spec.api_key_env else "api_key"
+    name = spec.key_source or "api_key"
     raise FatalModelError(f"{spec.model}: the key in {name} holds characters that no key can have")
 
 

@@ -33,6 +33,10 @@ class ReplyFormatError(ValueError):
     """A server sent something that is no chat completion."""
 
 
+class ForeignReplyError(ReplyFormatError):
+    """A server sent neither a completion nor an error, whole: it may be another kind of server."""
+
+
 def decode_json(data: bytes) -> Any:
     """Decode JSON, also where it holds NaN or half of a surrogate pair.
 
@@ -148,12 +152,14 @@ def error_message(obj: object) -> str | None:
 
 def _first_choice(obj: object) -> Mapping[str, Any]:
     if not isinstance(obj, Mapping):
-        raise ReplyFormatError(f"the reply is a {type(obj).__name__}, not a chat completion")
+        raise ForeignReplyError(f"the reply is a {type(obj).__name__}, not a chat completion")
     choices = obj.get("choices")
     first = choices[0] if isinstance(choices, list | tuple) and choices else None
     message = error_message(obj) or error_message(first)
     if message is not None:
         raise ReplyFormatError(f"the reply reports an error: {message}")
+    if "choices" not in obj:
+        raise ForeignReplyError(f"the reply has no choices: {shortened(str(obj), limit=100)}")
     if not isinstance(first, Mapping):
         raise ReplyFormatError("the reply has no choices")
     return first

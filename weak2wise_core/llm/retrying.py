@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
+from typing import Self
 
 import aiohttp
+from aiohttp.http_exceptions import PayloadEncodingError
 
 from weak2wise_core.config import ModelSpec
 from weak2wise_core.errors import (
@@ -27,6 +29,13 @@ _NEVER_CONNECTED = (
     aiohttp.ClientConnectorError,
     aiohttp.ConnectionTimeoutError,
     aiohttp.InvalidURL,
+)
+_IN_WORDS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+    ((aiohttp.ConnectionTimeoutError,), "no connection in time"),
+    ((aiohttp.SocketTimeoutError,), "no byte came for timeout_s seconds"),
+    ((aiohttp.ServerDisconnectedError,), "the server closed the connection"),
+    ((ConnectionResetError, BrokenPipeError), "the connection was reset"),
+    ((aiohttp.ClientPayloadError, PayloadEncodingError), "the body was cut off"),
 )
 _NO_CREDIT = "insufficient_quota"  # sent with status 429, but no waiting mends it
 
@@ -56,6 +65,8 @@ class Failure:
     """HTTP status, None where none was received."""
     retry_after_s: float = 0.0
     """Seconds that the server asked us to wait."""
+    foreign: bool = False
+    """What came, whole, was no reply of such a server at all: a page of HTML, another JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +79,16 @@ class Backoff:
     retry_after_cap_s: float = 120.0
     """Longest wait that a server may ask for."""
     unreached_tries: int = 3
-    """Tries of one call after which a model that nobody ever reached is given up."""
+    """Tries of one call after which a model that never gave a sign of itself is given up."""
     cool_down_s: float = 5.0
     """How long an address that is down gets no calls."""
+
+    @classmethod
+    def of(cls, spec: ModelSpec) -> Self:
+        """The waits of a model: all in proportion to the first one."""
+        return cls(
+            first_s=spec.backoff_s, cap_s=60 * spec.backoff_s, cool_down_s=10 * spec.backoff_s
+        )
 
     def delay_s(self, failures: int, *, turn: int, retry_after_s: float = 0.0) -> float:
         """Seconds to wait before the next try.
@@ -155,9 +173,15 @@ def failure_of_connection(error: BaseException, *, address: str) -> Failure:
         return Failure(kind=FailureKind.PASSING, cause=cause, address=address)
     return Failure(
         kind=FailureKind.UNREACHED if isinstance(root, _NEVER_CONNECTED) else FailureKind.PASSING,
-        cause=shortened(f"{type(root).__name__}: {root}").removesuffix(":"),
+        cause=_in_words(root),
         address=address,
     )
+
+
+def _in_words(root: BaseException) -> str:
+    technical = shortened(f"{type(root).__name__}: {root}").rstrip(".: ")
+    words = next((text for kinds, text in _IN_WORDS if isinstance(root, kinds)), None)
+    return technical if words is None else f"{words} ({technical})"
 
 
 def final_error(
@@ -189,35 +213,52 @@ def final_error(
         return FatalModelError(_fatal_message(failure, spec=spec, where=where))
     if failure.kind is FailureKind.REFUSED:
         return RequestRefusedError(f"{where} refused the request ({failure.cause})")
-    if failure.kind is FailureKind.UNREACHED and not ever_reached:
-        if tries >= min(backoff.unreached_tries, spec.retries + 1):
-            return FatalModelError(_nobody_message(failure, spec=spec))
-    elif tries > spec.retries:
+    stranger = _stranger_message(
+        failure, spec=spec, ever_reached=ever_reached, ever_answered=ever_answered
+    )
+    if stranger is not None:
+        enough = tries >= min(backoff.unreached_tries, spec.retries + 1)
+        return FatalModelError(stranger) if enough else None
+    if tries > spec.retries:
         return TransientModelError(
-            f"{where} gave no reply in {tries} {'try' if tries == 1 else 'tries'}; the last one "
-            f"failed with {failure.cause}. Run again later: replies so far are kept"
+            f"{where} gave no reply in {tries} {'try' if tries == 1 else 'tries'}; the last "
+            f"failure: {failure.cause}. Run again later: replies so far are kept"
         )
     return None
 
 
-def _nobody_message(failure: Failure, *, spec: ModelSpec) -> str:
-    addresses = ", ".join(shown_address(url) for url in spec.base_urls)
-    return (
-        f"{spec.model}: no server answers at {addresses} ({failure.cause}). "
-        "Start the server or correct base_urls"
-    )
+def _stranger_message(
+    failure: Failure, *, spec: ModelSpec, ever_reached: bool, ever_answered: bool
+) -> str | None:
+    """Why a few tries are enough, or None where patience is right.
+
+    A server that never gave a sign of itself has probably another address. One that gave replies
+    before and now shows a page of HTML is down, like one that sends status 503.
+    """
+    if failure.kind is FailureKind.UNREACHED and not ever_reached:
+        addresses = ", ".join(shown_address(url) for url in spec.base_urls)
+        return (
+            f"{spec.model}: no server answers at {addresses} ({failure.cause}). "
+            "Start the server or correct base_urls"
+        )
+    if failure.foreign and not ever_answered:
+        return (
+            f"{spec.model}: what answers at {failure.address} is no OpenAI-compatible server "
+            f"({failure.cause}). Correct base_urls; most servers want /v1 at the end"
+        )
+    return None
 
 
 def _fatal_message(failure: Failure, *, spec: ModelSpec, where: str) -> str:
-    if failure.status in {401, 403} and spec.api_key_env is not None:
+    if failure.status in {401, 403} and spec.key_source is not None:
         return (
-            f"{where}: the key in ${spec.api_key_env} was refused ({failure.cause}). "
-            "Set the variable to a valid key"
+            f"{where}: the key in {spec.key_source} was refused ({failure.cause}). "
+            "Put a valid key there"
         )
     if failure.status in {401, 403}:
         return (
             f"{where}: the server wants a key ({failure.cause}). "
-            "Name the environment variable that holds it in api_key_env"
+            "Say in the recipe where it is: api_key_env or api_key_block"
         )
     if failure.status in {402, 429}:
         return f"{where}: the account has no credit left ({failure.cause}). Top it up and run again"

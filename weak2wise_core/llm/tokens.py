@@ -75,6 +75,12 @@ class Tokens:
         """
         return cls(_read_tokenizer(str(name_or_folder)), name=str(name_or_folder))
 
+    @property
+    def tokenizer(self) -> "PreTrainedTokenizerBase":
+        """The tokenizer itself, for a library that takes no other; this object must then rest."""
+        tokenizer: PreTrainedTokenizerBase = self._tokenizer
+        return tokenizer
+
     def _own_template(self) -> str:
         template: str = self._tokenizer.get_chat_template()
         return _FIXED_DATE + template if "strftime_now" in template else template

@@ -9,8 +9,9 @@ from weak2wise_core.equivalence import AnswerChecker
 from weak2wise_core.errors import RequestRefusedError
 from weak2wise_core.gateway import Asker, ledger
 from weak2wise_core.prompts import PromptSet
-from weak2wise_core.records import CandidateTrace, Message, Question, Refusal
+from weak2wise_core.records import CandidateTrace, Question, Refusal
 from weak2wise_core.stages.gathering import gather_all
+from weak2wise_core.stages.wording import trace_request
 from weak2wise_core.traces import candidate_from_reply, refused
 
 
@@ -42,11 +43,7 @@ async def generate_candidates(
     """
 
     async def one(name: str, draw: int) -> CandidateTrace:
-        messages = [
-            Message(role="user", content=question.question),
-            Message(role="assistant", content=question.answer),
-            Message(role="user", content=prompts.generate.fill()),
-        ]
+        messages = trace_request(question, prompts=prompts)
         with ledger() as taken:
             try:
                 reply = await strong[name].ask(messages, draw=draw, affinity=question.id)

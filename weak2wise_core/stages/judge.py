@@ -4,17 +4,23 @@ from weak2wise_core.config import JudgeMethod, JudgingSettings
 from weak2wise_core.equivalence import AnswerChecker
 from weak2wise_core.gateway import Asker
 from weak2wise_core.judging import read_verdict, settled
-from weak2wise_core.prompts import PromptSet, quoted
+from weak2wise_core.prompts import PromptSet
 from weak2wise_core.records import (
     ChatReply,
     FinishReason,
     JudgedBy,
     Judgement,
-    Message,
     Question,
     Verdict,
 )
 from weak2wise_core.stages.gathering import gather_all
+from weak2wise_core.stages.wording import vote_request
+
+
+def vote_of(reply: ChatReply) -> Verdict:
+    """The vote that a reply of the judge casts; one that was cut off casts none."""
+    cut_off = reply.finish_reason is FinishReason.LENGTH
+    return Verdict.UNJUDGED if cut_off else read_verdict(reply.content)
 
 
 class Judge:
@@ -91,15 +97,11 @@ class Judge:
 
     async def _vote(self, question: Question, attempt: str, *, number: int) -> Verdict:
         assert self._model is not None
-        text = self._prompts.judge.fill(
-            question=question.question, attempt=quoted(attempt), answer=question.answer
-        )
-        messages = [Message(role="user", content=text)]
+        messages = vote_request(question, attempt, prompts=self._prompts)
         vote = Verdict.UNJUDGED
         for draw in (number, number + self._settings.votes):  # an invalid vote is asked again once
             reply = await self._model.ask(messages, draw=draw, affinity=question.id)
-            cut_off = reply.finish_reason is FinishReason.LENGTH
-            vote = Verdict.UNJUDGED if cut_off else read_verdict(reply.content)
+            vote = vote_of(reply)
             if vote is not Verdict.UNJUDGED:
                 break
         return vote

@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from weak2wise_core.config import Policy, StepMaskSettings
 from weak2wise_core.gateway import Asker, Ledger, ledger
-from weak2wise_core.masking import mask_trace
 from weak2wise_core.prompts import PromptSet
 from weak2wise_core.racing import Cell, Entrant, Race
-from weak2wise_core.records import CandidateTrace, MaskOutcomes, Message, Question, Verdict
+from weak2wise_core.records import CandidateTrace, MaskOutcomes, Question, Verdict
+from weak2wise_core.slots import Slots
 from weak2wise_core.stages.gathering import gather_all
 from weak2wise_core.stages.judge import Judge
+from weak2wise_core.stages.races import run_race
+from weak2wise_core.stages.wording import hint_request
 from weak2wise_core.steps import Step, split_steps
 
 
@@ -23,6 +26,7 @@ async def ask_mask_levels(
     count_tokens: Callable[[str], int],
     settings: StepMaskSettings,
     prompts: PromptSet,
+    slots: Slots | None = None,
 ) -> list[MaskOutcomes]:
     """Give masked forms of the candidates to the weak model as hints.
 
@@ -35,6 +39,7 @@ async def ask_mask_levels(
         settings: Granularity, and whether every level is asked or the candidates race; a race also
             reads beta and the reading of equation 6.
         prompts: The wording of P_qr.
+        slots: A race asks ahead where these are idle; the rows are the same.
 
     Returns:
         One row for each candidate, in the order given, with one outcome a level. A level that a
@@ -50,26 +55,39 @@ async def ask_mask_levels(
         _Sheet(one, length, settings) for one, length in zip(candidates, lengths, strict=True)
     ]
 
-    async def ask(cell: Cell) -> Verdict:
-        sheet = sheets[cell.candidate]
-        hint = mask_trace(sheet.steps, level=cell.level, granularity=settings.granularity)
-        text = prompts.hint.fill(question=question.question, step_reasoning=hint)
-        with ledger(sheet.taken):
+    async def ask(cell: Cell) -> _Answer:
+        request = hint_request(
+            question,
+            sheets[cell.candidate].steps,
+            level=cell.level,
+            granularity=settings.granularity,
+            prompts=prompts,
+        )
+        with ledger() as taken:
             # Levels are different prompts, so every one of them is draw 0.
-            reply = await weak.ask([Message(role="user", content=text)], affinity=question.id)
+            reply = await weak.ask(request, affinity=question.id)
             verdict = (await judge.judge(question, reply)).verdict
-        sheet.fill(cell.level, reply.content, verdict)
-        return verdict
+        return _Answer(attempt=reply.content, verdict=verdict, taken=taken)
 
     if settings.policy is Policy.RACE:
         race = Race([sheet.entrant for sheet in sheets], settings=settings)
-        while (cell := race.next_cell()) is not None:
-            race.record(cell, await ask(cell))
+        answers = await run_race(race, ask, slots=slots)
     else:
         levels = range(settings.granularity)
         cells = [Cell(one, level) for one in range(len(sheets)) for level in levels]
-        await gather_all([ask(cell) for cell in cells])
+        answers = dict(zip(cells, await gather_all([ask(cell) for cell in cells]), strict=True))
+    for cell, answer in answers.items():
+        sheets[cell.candidate].fill(cell.level, answer)
     return [sheet.row() for sheet in sheets]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    """What came of one cell."""
+
+    attempt: str
+    verdict: Verdict
+    taken: Ledger
 
 
 class _Sheet:
@@ -88,9 +106,10 @@ class _Sheet:
         self._asked = [False] * settings.granularity
         self._attempts = [""] * settings.granularity
 
-    def fill(self, level: int, attempt: str, verdict: Verdict) -> None:
-        self._outcomes[level], self._asked[level] = verdict, True
-        self._attempts[level] = attempt
+    def fill(self, level: int, answer: _Answer) -> None:
+        self._outcomes[level], self._asked[level] = answer.verdict, True
+        self._attempts[level] = answer.attempt
+        self.taken.absorb(answer.taken)
 
     def row(self) -> MaskOutcomes:
         return MaskOutcomes(

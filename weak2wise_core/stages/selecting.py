@@ -16,6 +16,7 @@ from weak2wise_core.records import (
     Rejection,
     RejectionKind,
     Truncation,
+    Verdict,
 )
 from weak2wise_core.selection import select_golden
 
@@ -58,12 +59,7 @@ def golden_of(
         )
     choice = select_golden(outcomes, settings=settings)
     if choice.winner is None or choice.score is None:
-        return _rejection(
-            question,
-            kind=RejectionKind.QUARANTINED,
-            reason="unjudged",
-            detail=f"none of {len(outcomes)} candidates was judged at every mask level",
-        )
+        return _unjudged(question, outcomes)
     winner = choice.winner
     trace = next(one for one in candidates if _key(one) == _key(winner))
     return GoldenReasoning(
@@ -117,6 +113,30 @@ def zero_score_rejection(golden: GoldenReasoning, *, draws: int, awaits_person: 
 
 def _key(row: CandidateTrace | MaskOutcomes) -> tuple[str, str, int]:
     return row.question_id, row.strong_model, row.draw
+
+
+def _unjudged(question: Question, outcomes: Sequence[MaskOutcomes]) -> Rejection:
+    """A question of whose candidates none has a score; the row names the first of them."""
+    gaps = [f"{one.strong_model} draw {one.draw} {_gap(one)}" for one in outcomes]
+    more = f" and {len(gaps) - 5} more" if len(gaps) > 5 else ""
+    return Rejection(
+        question_id=question.id,
+        stage="select_golden",
+        kind=RejectionKind.QUARANTINED,
+        reason="unjudged",
+        detail=f"none of {len(outcomes)} candidates was judged at every mask level it needs: "
+        f"{'; '.join(gaps[:5])}{more}",
+        model=outcomes[0].strong_model,
+        draw=outcomes[0].draw,
+    )
+
+
+def _gap(outcomes: MaskOutcomes) -> str:
+    answers = enumerate(zip(outcomes.asked, outcomes.outcomes, strict=True))
+    levels = [
+        str(level) for level, (asked, found) in answers if asked and found is Verdict.UNJUDGED
+    ]
+    return f"has no verdict at level {', '.join(levels)}" if levels else "was not asked throughout"
 
 
 def _rejection(question: Question, *, kind: RejectionKind, reason: str, detail: str) -> Rejection:

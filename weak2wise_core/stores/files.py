@@ -1,10 +1,13 @@
 """Files and folders that are whole or absent.
 
 Everything is written beside its place, brought to the disk and renamed: a reader never sees half
-of it, and a process that is killed leaves the old content as it was (and a hidden `.tmp` beside).
+of it, and a process that is killed leaves the old content as it was. What it was writing stays
+beside under a hidden name; `remove_abandoned` tells such folders from those of living writers.
 """
 
+import fcntl
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -13,6 +16,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from weak2wise_core.errors import StoreError
+
+_HIDDEN = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
 
 
 @contextmanager
@@ -76,21 +81,54 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             version the first one wins.
 
     Yields:
-        A new, empty folder beside `path`.
+        A new, empty folder beside `path`. Everything done inside the block must be writing to it:
+        an OSError there is reported as a failure to write `path`.
 
     Raises:
         StoreError: The folder cannot be made, brought to the disk or renamed.
     """
+    with scratch_folder(path) as beside:
+        try:
+            yield beside
+        except OSError as error:
+            raise _cannot_write(path, error) from error
+        _settle(beside, path)
+
+
+@contextmanager
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """A new, empty, hidden folder beside `path`, for as long as the block lasts.
+
+    Raises:
+        StoreError: It cannot be made.
+    """
     beside = _beside(path)
     try:
-        beside.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _turn(path.parent):
+            beside.mkdir()
+            mark = _lock(beside)
     except OSError as error:
         raise _cannot_write(path, error) from error
     try:
         yield beside
-        _settle(beside, path)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+        _unlock(mark)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove the hidden folders that killed writers left in a folder.
+
+    A writer holds a lock on its hidden folder, and the system takes it back however the writer
+    ends. Where the file system has no locks nothing is removed.
+    """
+    with suppress(OSError), _turn(folder) as alone:
+        hidden = [one for one in folder.iterdir() if _HIDDEN.fullmatch(one.name) and one.is_dir()]
+        for beside in hidden if alone else ():
+            if (mark := _lock(beside)) is not None:
+                shutil.rmtree(beside, ignore_errors=True)
+                _unlock(mark)
 
 
 def _settle(beside: Path, path: Path) -> None:
@@ -114,6 +152,37 @@ def _rename_unless_taken(beside: Path, path: Path) -> None:
 def _beside(path: Path) -> Path:
     """A new hidden name in the same folder; short, for names are limited to 255 bytes."""
     return path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex}.tmp")
+
+
+@contextmanager
+def _turn(folder: Path) -> Iterator[bool]:
+    """Be the only one who makes or removes hidden folders; False where there are no locks."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
+
+
+def _lock(folder: Path) -> int | None:
+    """The lock of a folder; None where somebody else holds it, or there are no locks."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _unlock(mark: int | None) -> None:
+    if mark is not None:
+        os.close(mark)
 
 
 def _sync_tree(folder: Path) -> None:

@@ -169,7 +169,7 @@ class ReplyStore:
         self._writer.put(bytes.fromhex(key), record)
 
     async def aput(self, key: str, reply: ChatReply, *, model: str, stage: str) -> ChatReply:
-        """Keep a reply and wait, up to some 50 ms, until it is written.
+        """Keep a reply and wait, some milliseconds, until it is written.
 
         Returns:
             The reply that the store holds under the key: this one, or the one of a process that

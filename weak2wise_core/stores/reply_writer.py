@@ -17,7 +17,7 @@ from weak2wise_core.stores.reply_database import explain, transaction, write_tur
 from weak2wise_core.stores.reply_records import Packer
 
 BATCH: Final = 256
-LINGER_S: Final = 0.05
+LINGER_S: Final = 0.005  # what waits is lost, and paid for again, if the process is killed
 _INSERT: Final = (
     "insert or ignore into replies (key, model, stage, created, body) values (?, ?, ?, ?, ?)"
 )
@@ -61,7 +61,7 @@ class _Waiter:
 
 
 class ReplyWriter:
-    """Writes accepted replies in the order they came: one commit for 256 of them or 50 ms.
+    """Writes accepted replies in the order they came: one commit for 256 of them or 5 ms.
 
     A failed write loses nothing: its replies stay in memory, readable, and are tried again when
     somebody flushes or closes.

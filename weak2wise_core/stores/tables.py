@@ -14,6 +14,7 @@ import pyarrow as pa
 from weak2wise_core.records import (
     Attempt,
     CandidateTrace,
+    EvaluatedSample,
     GoldenReasoning,
     MaskOutcomes,
     Question,
@@ -191,6 +192,24 @@ TABLES: Final[Mapping[type, TableSpec]] = types.MappingProxyType(
                 _column("detail", _TEXT),
                 _column("model", _TEXT),
                 _optional("draw", _WHOLE),
+            ),
+        ),
+        EvaluatedSample: TableSpec(
+            name="evaluated_samples",
+            version=1,
+            columns=(
+                _column("benchmark", _TEXT),
+                _column("item", _TEXT),
+                _column("draw", _WHOLE),
+                _column("gold", _TEXT),
+                _column("verdict", _TEXT),
+                _optional("answer", _TEXT),
+                _column("cut", _YES_NO),
+                _column("finish_reason", _TEXT),
+                _column("prompt_tokens", _WHOLE),
+                _column("completion_tokens", _WHOLE),
+                _column("reply", _TEXT),
+                _column("error", _TEXT),
             ),
         ),
     }

@@ -163,6 +163,7 @@ def test_a_dataset_holds_every_table_and_latest_points_to_it(tmp_path: Path) -> 
         "scores.parquet",
         "golden.parquet",
         "train.parquet",
+        "train_chat.parquet",
         "quarantine.parquet",
         "train.jsonl",
         "dataset_info.json",

@@ -17,6 +17,7 @@ from weak2wise_core.records import ChatReply, Message
 CANARY = "sk-canary-0123456789abcdef"
 FAST = Backoff(first_s=0.002, cap_s=0.008, retry_after_cap_s=0.2, cool_down_s=0.1)
 PASSING_FAULTS = sorted(set(Fault) - LASTING_FAULTS)
+FOREIGN_FAULTS = frozenset({Fault.WRONG_CONTENT_TYPE, Fault.FOREIGN_JSON})
 
 
 def spec_of(*urls: str, **settings: Any) -> ModelSpec:

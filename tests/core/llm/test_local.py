@@ -1,6 +1,7 @@
 """A reply of a local model is fixed by its request; batches, limits and failures are its own."""
 
 import asyncio
+import gc
 import json
 import random
 import shutil
@@ -236,6 +237,29 @@ async def test_a_cancelled_call_disturbs_no_other(folder: Path) -> None:
     await model.aclose()
     assert isinstance(outcomes[0], asyncio.CancelledError)
     assert outcomes[1:9] == (await ask_fresh(folder, requests))[1:9]
+
+
+async def test_a_failure_to_load_that_nobody_waits_for_is_no_news(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of many calls the first one tells that the model cannot be loaded; the others were dropped."""
+    model = TransformersModel(spec(folder, device="nowhere"))
+    free = threading.Event()
+    model._executor.submit(free.wait, 10)  # loading comes after this
+    calls = [
+        asyncio.ensure_future(model.chat(question(1), sampling=GREEDY, draw=n)) for n in range(3)
+    ]
+    await asyncio.sleep(0)
+    for call in calls:
+        call.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+    free.set()
+    with pytest.raises(FatalModelError, match="'nowhere' is not available"):
+        await model.chat(question(1), sampling=GREEDY, draw=0)
+    await model.aclose()
+    del model, calls
+    gc.collect()
+    assert not [record for record in caplog.records if record.name == "asyncio"]
 
 
 async def test_closing_ends_the_thread_and_fails_what_waits(folder: Path) -> None:

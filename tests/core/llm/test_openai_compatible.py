@@ -10,7 +10,16 @@ import pytest
 
 from benchmarks.loopback import LoopbackServer
 from benchmarks.loopback_replies import Fault, Reply
-from tests.core.llm.asking import CANARY, PASSING_FAULTS, ask, first_then, opened, patience_s
+from tests.core.llm.asking import (
+    CANARY,
+    FOREIGN_FAULTS,
+    PASSING_FAULTS,
+    ask,
+    first_then,
+    opened,
+    patience_s,
+    spec_of,
+)
 from weak2wise_core.errors import (
     FatalModelError,
     ModelError,
@@ -107,7 +116,7 @@ async def test_a_passing_fault_costs_one_more_request(fault: Fault, stream: bool
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("fault", PASSING_FAULTS)
+@pytest.mark.parametrize("fault", sorted(set(PASSING_FAULTS) - FOREIGN_FAULTS))
 async def test_a_fault_that_stays_ends_in_a_named_error(fault: Fault, stream: bool) -> None:
     """After the last try the error names model, address, tries and cause."""
     with LoopbackServer(lambda _: Reply(fault=fault, content="no" * 50)) as server:
@@ -118,9 +127,47 @@ async def test_a_fault_that_stays_ends_in_a_named_error(fault: Fault, stream: bo
                 await ask(model)
     message = str(caught.value)
     assert f"m at {server.base_url} gave no reply in 3 tries" in message
-    assert re.search(r"failed with \S+", message)
+    assert re.search(r"the last failure: \S+", message)
     assert "\n" not in message
     assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("fault", sorted(FOREIGN_FAULTS))
+async def test_a_server_of_another_kind_is_given_up_soon(fault: Fault) -> None:
+    """Whole answers that are no completions, before any completion: a wrong address, not a fault.
+
+    Three tries decide, whatever `retries` is, and the message shows what came.
+    """
+    shown = {"wrong_content_type": "content type text/html", "foreign_json": "'healthy'"}
+    with LoopbackServer(lambda _: Reply(fault=fault)) as server:
+        async with opened(server.base_url, retries=50) as model:
+            with pytest.raises(FatalModelError, match="no OpenAI-compatible server") as caught:
+                await ask(model)
+    assert server.base_url in str(caught.value)
+    assert shown[fault] in str(caught.value)
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("fault", sorted(FOREIGN_FAULTS))
+async def test_a_server_that_gave_replies_before_is_waited_for(fault: Fault) -> None:
+    """A page of maintenance passes like a status 503: all retries are used, and it is no fatality.
+
+    Then the question is lost, not the build.
+    """
+    replies = iter([Reply()])
+    with LoopbackServer(lambda _: next(replies, Reply(fault=fault))) as server:
+        async with opened(server.base_url, retries=4) as model:
+            await ask(model)
+            with pytest.raises(TransientModelError, match="5 tries"):
+                await ask(model, "again")
+    assert len(server.requests) == 6
+
+
+async def test_waits_are_those_of_the_specification() -> None:
+    """`backoff_s` is the unit of all waits, so that a recipe can be patient or quick."""
+    assert Backoff.of(spec_of("http://a/v1")) == Backoff()
+    quick = Backoff.of(spec_of("http://a/v1", backoff_s=0.01))
+    assert (quick.first_s, quick.cap_s, quick.cool_down_s) == pytest.approx((0.01, 0.6, 0.1))
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -146,9 +193,10 @@ async def test_a_fault_inside_a_reply_is_data(stream: bool) -> None:
     assert len(server.requests) == 5
 
 
-async def test_missing_fields_have_neutral_values() -> None:
-    """Without usage, model id and finish reason a reply still has its text."""
-    with LoopbackServer(lambda _: Reply(fault=Fault.MISSING_FIELDS)) as server:
+@pytest.mark.parametrize("fault", [Fault.MISSING_FIELDS, Fault.NULL_FIELDS])
+async def test_missing_fields_have_neutral_values(fault: Fault) -> None:
+    """Without usage, model id and finish reason, or with nulls there, a reply has its text."""
+    with LoopbackServer(lambda _: Reply(fault=fault)) as server:
         async with opened(server.base_url) as model:
             reply = await ask(model)
     assert (reply.content, reply.model, reply.usage) == ("ok", "", Usage())

@@ -116,6 +116,7 @@ def test_every_record_has_a_table() -> None:
     assert sorted(names) == [
         "attempts",
         "candidates",
+        "evaluated_samples",
         "golden",
         "outcomes",
         "quarantine",

@@ -1,0 +1,69 @@
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from weak2wise_core.stores.files import atomic_folder, remove_abandoned, scratch_folder
+
+WRITER = """
+import pathlib, sys, time
+from weak2wise_core.stores.files import atomic_folder
+with atomic_folder(pathlib.Path(sys.argv[1])) as beside:
+    (beside / "half").write_text("half")
+    print(beside, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """A process in the middle of writing `v1`, and its hidden folder."""
+    command = [sys.executable, "-c", WRITER, str(tmp_path / "v1")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process, Path(process.stdout.readline().strip())
+        process.kill()
+
+
+@pytest.mark.slow
+def test_what_a_killed_writer_left_goes_and_what_a_living_one_writes_stays(
+    tmp_path: Path, writer: tuple[subprocess.Popen[str], Path]
+) -> None:
+    """A hidden folder is removed as soon as its writer is dead, and not a moment earlier."""
+    process, beside = writer
+    remove_abandoned(tmp_path)
+    assert (beside / "half").read_text() == "half"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert beside.exists()
+    remove_abandoned(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_folders_of_this_process_stay(tmp_path: Path) -> None:
+    """Two builds in one process do not take each other's folders away."""
+    with atomic_folder(tmp_path / "v1") as first, scratch_folder(tmp_path / "latest") as second:
+        remove_abandoned(tmp_path)
+        assert first.is_dir()
+        assert second.is_dir()
+    assert [path.name for path in tmp_path.iterdir()] == ["v1"]
+
+
+def test_nothing_else_is_removed(tmp_path: Path) -> None:
+    """Folders and files with other names are not ours; a missing folder has nothing to remove."""
+    hidden = f".v1.{'0' * 32}.tmp"
+    (tmp_path / f"{hidden}.txt").mkdir()
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / "v1").mkdir()
+    (tmp_path / hidden).write_text("a file")
+    names = sorted(path.name for path in tmp_path.iterdir())
+    remove_abandoned(tmp_path)
+    remove_abandoned(tmp_path / "missing")
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    (tmp_path / hidden).unlink()
+    (tmp_path / hidden).mkdir()
+    remove_abandoned(tmp_path)
+    assert hidden not in {path.name for path in tmp_path.iterdir()}
