@@ -50,6 +50,7 @@ app = typer.Typer(
 def _register() -> None:
     from flows.commands import (
         ablating,
+        annotating,
         building,
         checking,
         evaluating,
@@ -72,6 +73,7 @@ def _register() -> None:
     app.command("export")(exporting.export)
     app.command("push")(exporting.push)
     app.command("doctor")(checking.doctor)
+    app.add_typer(annotating.app, name="annotate")
     app.add_typer(replies.app, name="replies")
 
 

@@ -17,7 +17,7 @@ from tasks.runtime import prompts_of
 from weak2wise_core.config import JudgeMethod, Policy, Recipe, TruncationMethod
 from weak2wise_core.hashing import content_hash
 from weak2wise_core.prompts import PromptSet
-from weak2wise_core.records import EvaluatedSample
+from weak2wise_core.records import EvaluatedSample, QueuedQuestion
 from weak2wise_core.stores.tables import TABLES
 
 VERSIONS: Mapping[str, str] = {
@@ -30,7 +30,10 @@ VERSIONS: Mapping[str, str] = {
 }
 """Version of each stage; bump it when the same inputs give another output."""
 
-TABLE_IDS = sorted(table.id for kind, table in TABLES.items() if kind is not EvaluatedSample)
+NOT_STAGED = (EvaluatedSample, QueuedQuestion)
+"""Tables that are written beside the stages; no stage result has them."""
+
+TABLE_IDS = sorted(table.id for kind, table in TABLES.items() if kind not in NOT_STAGED)
 """Formats of the stages' tables; with another one a stored result cannot be read."""
 
 NOT_CONTENT = frozenset({"recipe", "shard"})

@@ -284,6 +284,17 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QueuedQuestion:
+    """A question that waits for a person: no candidate helped the weak model with it."""
+
+    id: str
+    question: str
+    answer: str
+    reasoning: str = ""
+    """What the person writes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluatedSample:
     """One answer of the model to one question of a benchmark, graded."""
 

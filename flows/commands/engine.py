@@ -29,8 +29,9 @@ def _named_errors() -> Iterator[None]:
         if isinstance(error, RuntimeError) and not str(error).startswith(_UNREACHED):
             raise
         raise BuildError(
-            f"the Prefect server at {server_url()} does not answer ({str(error) or type(error).__name__}). Start "
-            "it, correct PREFECT_API_URL, or unset it: then a build starts a server of its own"
+            f"the Prefect server at {server_url()} does not answer "
+            f"({str(error) or type(error).__name__}). Start it, correct PREFECT_API_URL, or unset "
+            "it: then a build starts a server of its own"
         ) from error
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from weak2wise_core.records import (
     GoldenReasoning,
     MaskOutcomes,
     Question,
+    QueuedQuestion,
     Rejection,
     ScoredTrace,
     SFTExample,
@@ -28,7 +29,8 @@ from weak2wise_core.stores.parquet import to_bytes
 
 LATEST = "latest"
 MANIFEST = "manifest.json"
-QUEUE = "annotation_queue.jsonl"
+QUEUE = "annotation_queue"
+"""Written as .jsonl and as .parquet, where a question waits for a person."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,23 +103,21 @@ def _files(contents: Contents) -> dict[str, bytes]:
         "dataset_info.json": (_json(entry) + "\n").encode(),
     }
     if queue := _queue(contents):
-        files[QUEUE] = queue
+        rows = [json.dumps(asdict(row), ensure_ascii=False) for row in queue]
+        files[f"{QUEUE}.jsonl"] = "".join(f"{row}\n" for row in rows).encode()
+        files[f"{QUEUE}.parquet"] = to_bytes(queue, QueuedQuestion)
     return files
 
 
-def _queue(contents: Contents) -> bytes:
-    """Questions that wait for a person's reasoning, one JSON object a line; empty if none do."""
+def _queue(contents: Contents) -> list[QueuedQuestion]:
+    """Questions that wait for a person's reasoning."""
     questions = by_id(contents.questions)
     waiting = [
         questions[item.question_id]
         for item in contents.rejections
         if item.reason == "awaiting_annotation"
     ]
-    rows = [
-        {"id": one.id, "question": one.question, "answer": one.answer, "reasoning": ""}
-        for one in waiting
-    ]
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+    return [QueuedQuestion(id=one.id, question=one.question, answer=one.answer) for one in waiting]
 
 
 def _json(value: object) -> str:

@@ -18,6 +18,7 @@ from weak2wise_core.records import (
     GoldenReasoning,
     MaskOutcomes,
     Question,
+    QueuedQuestion,
     Rejection,
     ScoredTrace,
     SFTExample,
@@ -93,6 +94,16 @@ TABLES: Final[Mapping[type, TableSpec]] = types.MappingProxyType(
             name="questions",
             version=1,
             columns=(_column("id", _TEXT), _column("question", _TEXT), _column("answer", _TEXT)),
+        ),
+        QueuedQuestion: TableSpec(
+            name="annotation_queue",
+            version=1,
+            columns=(
+                _column("id", _TEXT),
+                _column("question", _TEXT),
+                _column("answer", _TEXT),
+                _column("reasoning", _TEXT),
+            ),
         ),
         Attempt: TableSpec(
             name="attempts",

@@ -168,6 +168,7 @@ def test_a_dataset_holds_every_table_and_latest_points_to_it(tmp_path: Path) -> 
         "train.jsonl",
         "dataset_info.json",
         "annotation_queue.jsonl",
+        "annotation_queue.parquet",
         "README.md",
         "manifest.json",
     }

@@ -77,7 +77,7 @@ class Pass:
     async def all(self, questions: Sequence[Question]) -> list[Any]:
         """Rows of every question, or the error that it ended with."""
         try:
-            return await asyncio.gather(*map(self.one, questions), return_exceptions=True)
+            return list(await asyncio.gather(*map(self.one, questions), return_exceptions=True))
         finally:
             self._checker.close()
             for model in self._models.values():

@@ -114,6 +114,7 @@ def test_every_record_has_a_table() -> None:
     assert nouns == set(TABLES)
     names = [spec.name for spec in TABLES.values()]
     assert sorted(names) == [
+        "annotation_queue",
         "attempts",
         "candidates",
         "evaluated_samples",

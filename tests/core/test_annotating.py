@@ -1,0 +1,133 @@
+"""Laws of merging what people wrote: nothing is lost, and what cannot be used is named."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from weak2wise_core.annotating import LONGEST, merge
+from weak2wise_core.annotations import load_annotations
+from weak2wise_core.errors import InputFileError
+from weak2wise_core.records import QueuedQuestion
+from weak2wise_core.stores.parquet import write
+
+QUEUE = [
+    QueuedQuestion(id=name, question=f"What is {name} and two?", answer="42")
+    for name in ("a", "b", "c", "7")
+]
+
+
+def jsonl(path: Path, *rows: dict[str, Any]) -> Path:
+    """A filled queue as JSON lines."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
+def test_a_queue_may_come_back_in_any_format(tmp_path: Path, kind: str) -> None:
+    """Filled rows are merged, empty ones wait, and a spreadsheet's numbers are ids again."""
+    notes = {"a": "So it is 42.", "b": "", "7": "It is 42, too."}
+    rows = [
+        {
+            "id": one.id,
+            "question": one.question,
+            "answer": one.answer,
+            "reasoning": notes.get(one.id, ""),
+        }
+        for one in QUEUE
+    ]
+    path = tmp_path / f"filled.{kind}"
+    if kind == "jsonl":
+        jsonl(path, *[row | {"id": 7} if row["id"] == "7" else row for row in rows])
+    elif kind == "csv":
+        with path.open("w", newline="") as file:
+            table = csv.DictWriter(file, fieldnames=list(rows[0]))
+            table.writeheader()
+            table.writerows(rows)
+    else:
+        write(path, [QueuedQuestion(**row) for row in rows], QueuedQuestion)
+    found = merge(QUEUE, [path], into=tmp_path / "notes.jsonl")
+    assert load_annotations(tmp_path / "notes.jsonl") == {"a": notes["a"], "7": notes["7"]}
+    assert (found.new, found.waiting, found.refused) == (("a", "7"), ("b", "c"), ())
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"id": "zz", "reasoning": "42"}, "unknown_id"),
+        ({"id": None, "reasoning": "42"}, "no_id"),
+        ({"id": "a", "reasoning": 42}, "not_text"),
+        ({"id": "a", "reasoning": ["42"]}, "not_text"),
+        ({"id": "a", "reasoning": "42", "question": "What else?"}, "question_changed"),
+        ({"id": "a", "reasoning": "43", "answer": "43"}, "answer_changed"),
+        ({"id": "a", "reasoning": "4" * (LONGEST + 1)}, "too_long"),
+        ({"id": "a", "reasoning": "It is 42 </think> 42"}, "control_token"),
+        ({"id": "a", "reasoning": "<|im_end|> 42"}, "control_token"),
+    ],
+)
+def test_an_unusable_row_is_named_and_the_others_are_merged(
+    tmp_path: Path, row: dict[str, Any], reason: str
+) -> None:
+    """The refusal says where; the row after it counts all the same."""
+    filled = jsonl(tmp_path / "filled.jsonl", row, {"id": "b", "reasoning": "It is 42."})
+    found = merge(QUEUE, [filled], into=tmp_path / "notes.jsonl")
+    (refused,) = found.refused
+    assert (refused.reason.value, "row 1" in refused.where) == (reason, True)
+    assert found.new == ("b",)
+    assert found.as_dict()["refused"] == {reason: 1}
+
+
+def test_merging_again_changes_no_byte(tmp_path: Path) -> None:
+    """The same files give the same annotations."""
+    filled = jsonl(tmp_path / "filled.jsonl", {"id": "a", "reasoning": "It is 42."})
+    into = tmp_path / "notes" / "notes.jsonl"
+    merge(QUEUE, [filled], into=into)
+    before = into.read_bytes()
+    again = merge(QUEUE, [filled], into=into)
+    assert into.read_bytes() == before
+    assert (again.new, again.kept) == ((), ("a",))
+
+
+def test_earlier_reasoning_is_never_lost(tmp_path: Path) -> None:
+    """Another reasoning for an id is a conflict, unless replacing was asked for.
+
+    Ids that no longer wait stay in the file.
+    """
+    into = jsonl(
+        tmp_path / "notes.jsonl", {"id": "a", "reasoning": "Old."}, {"id": "old", "reasoning": "X."}
+    )
+    filled = jsonl(tmp_path / "filled.jsonl", {"id": "a", "reasoning": "New: 42."})
+    found = merge(QUEUE, [filled], into=into)
+    assert [row.reason.value for row in found.refused] == ["conflict"]
+    assert load_annotations(into) == {"a": "Old.", "old": "X."}
+    found = merge(QUEUE, [filled], into=into, replace=True)
+    assert (found.replaced, found.refused) == (("a",), ())
+    assert load_annotations(into) == {"a": "New: 42.", "old": "X."}
+
+
+def test_two_people_who_disagree_are_a_conflict_even_when_replacing(tmp_path: Path) -> None:
+    """Which of two new reasonings is meant is for people to say."""
+    filled = [
+        jsonl(tmp_path / f"{name}.jsonl", {"id": "a", "reasoning": f"{name} says 42."})
+        for name in ("ann", "bob")
+    ]
+    found = merge(QUEUE, filled, into=tmp_path / "notes.jsonl", replace=True)
+    assert [row.reason.value for row in found.refused] == ["conflict"]
+    assert load_annotations(tmp_path / "notes.jsonl") == {"a": "ann says 42."}
+
+
+def test_reasoning_without_the_answer_is_used_and_pointed_out(tmp_path: Path) -> None:
+    """A person may be right in other words; somebody should look."""
+    filled = jsonl(tmp_path / "filled.jsonl", {"id": "a", "reasoning": "Add them up."})
+    found = merge(QUEUE, [filled], into=tmp_path / "notes.jsonl")
+    assert (found.new, found.without_answer) == (("a",), ("a",))
+
+
+def test_a_file_without_the_columns_is_one_error(tmp_path: Path) -> None:
+    """The message names what is missing and what is there; nothing is written."""
+    filled = jsonl(tmp_path / "filled.jsonl", {"id": "a", "note": "42"})
+    with pytest.raises(InputFileError, match="no reasoning, only id, note"):
+        merge(QUEUE, [filled], into=tmp_path / "notes.jsonl")
+    assert not (tmp_path / "notes.jsonl").exists()
