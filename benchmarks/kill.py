@@ -45,7 +45,7 @@ from testbed.models import MODELS, WEAK, WEAK_MODEL_FOLDER
 DATASET = "kill"
 _TESTBED = REPOSITORY / "deployments" / "recipes" / "testbed.yaml"
 _KILLS_IN_A_CHAIN = (2, 3, 5)
-_WIDTH = 132
+_WIDTH = 150
 _COUNTED = ("answered", "in flight", "last 50 ms", "again", "oldest ms", "too many")
 
 

@@ -29,7 +29,7 @@ def load_recipe(path: Path, overrides: Mapping[str, Any] | None = None) -> Recip
         raise RecipeError(f"recipe {path} cannot be read: {error}") from error
     try:
         content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise RecipeError(f"recipe {path} is not YAML: {error}") from error
     if not isinstance(content, dict):
         raise RecipeError(f"recipe {path} holds no keys; see deployments/recipes for examples")

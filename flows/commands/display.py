@@ -157,7 +157,7 @@ def print_account(rows: Sequence[Mapping[str, Any]], console: Console, *, title:
     there = [name for name in _PARTS if any(row.get(f"{name}_tokens") for row in rows)]
     width = min(console.width, WIDEST)
     beside = len(there) < len(_PARTS) or width >= _WIDE
-    table = Table(title=title, title_justify="left", pad_edge=False)
+    table = Table(title=title, title_justify="left", pad_edge=width >= _WIDE)
     table.add_column("stage", no_wrap=True)
     table.add_column("model", overflow="fold")
     for head in _heads(there, beside=beside):

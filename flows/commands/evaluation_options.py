@@ -85,10 +85,11 @@ def settings_of(
     Raises:
         UsageError: A benchmark or a value is not valid.
     """
-    if recipe is None:
-        content = dict(_changes(overrides or []))
-    else:
-        content = recipe.evaluation.model_dump(mode="json", exclude_unset=True)
+    content: dict[str, Any] = (
+        dict(_changes(overrides or []))
+        if recipe is None
+        else recipe.evaluation.model_dump(mode="json", exclude_unset=True)
+    )
     if benchmarks:
         content["benchmarks"] = [_benchmark(item) for item in benchmarks]
     if limit is not None:

@@ -1,6 +1,7 @@
 """Keys appear nowhere: a real server, a real worker, failing models that repeat the key."""
 
 import json
+import re
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
@@ -195,6 +196,14 @@ def test_a_server_with_a_password_refuses_whoever_does_not_know_it(
     assert checked.returncode == 1
     assert "HTTP 401" in findings["prefect"]["detail"]
     assert not (secured.data / "datasets" / "shut").exists()
+
+
+def test_the_documented_server_is_this_one(secured: SecuredEngine, repository: Path) -> None:
+    """Every variable that SERVER.md sets is set here, so that the tests speak of what it says."""
+    text = (repository / "deployments" / "SERVER.md").read_text()
+    exported = re.findall(r"^export (\w+)=", text, re.MULTILINE)
+    assert len(exported) == 5
+    assert not [name for name in exported if name not in secured.env]
 
 
 def test_doctor_reads_a_block_from_a_server_with_a_password(secured: SecuredEngine) -> None:

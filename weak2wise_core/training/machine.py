@@ -60,6 +60,7 @@ def look_at(settings: TrainingSettings) -> Machine:
     device = _device(settings.device)
     _check_cuda_only(settings, device)
     processes = int(os.environ.get("WORLD_SIZE", "1"))
+    _check_gpus(device)
     accumulation(settings, processes=processes)
     precision = _precision(settings.precision, device)
     half = precision is not Precision.FLOAT32
@@ -140,6 +141,18 @@ def _check_cuda_only(settings: TrainingSettings, device: str) -> None:
         raise TrainingRefusedError(
             f"training.{' and training.'.join(named)} need a CUDA GPU, and this training would run "
             f"on {device}. Change the setting, or run it on a machine with a GPU"
+        )
+
+
+def _check_gpus(device: str) -> None:
+    """Every process of this machine has a GPU of its own."""
+    import torch
+
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if device == "cuda" and here > torch.cuda.device_count():
+        raise TrainingRefusedError(
+            f"training.processes is {here}, and there are {torch.cuda.device_count()} GPUs here. "
+            "Lower it, or leave it out: then there is one process per GPU"
         )
 
 

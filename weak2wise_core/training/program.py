@@ -46,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     options = _parse(arguments)
+    take_one_gpu()
     stop = StopRequest()
     stop.listen_to_signals()
     if options.stop_when_stdin_closes:
@@ -66,6 +67,13 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="save a checkpoint and end when standard input does",
     )
     return parser.parse_args(arguments)
+
+
+def take_one_gpu() -> None:
+    """Let a process that trains alone see one GPU; the trainer refuses to spread over several."""
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        first, _, _ = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")
+        os.environ["CUDA_VISIBLE_DEVICES"] = first
 
 
 def _claim_stdout() -> TextIO:

@@ -100,6 +100,7 @@ def load_model(name: str, *, machine: Machine) -> "PreTrainedModel":
             dtype=getattr(torch, machine.weights),
             attn_implementation=machine.attention,
             trust_remote_code=False,
+            use_safetensors=True,  # the older format is a pickle, which can run code
         )
     except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         reason = str(error).strip().split("\n", 1)[0]

@@ -242,7 +242,7 @@ async def test_a_cancelled_call_disturbs_no_other(folder: Path) -> None:
 async def test_a_failure_to_load_that_nobody_waits_for_is_no_news(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Of many calls the first one tells that the model cannot be loaded; the others were dropped."""
+    """Of many calls one tells that the model cannot be loaded; the others were dropped."""
     model = TransformersModel(spec(folder, device="nowhere"))
     free = threading.Event()
     model._executor.submit(free.wait, 10)  # loading comes after this

@@ -6,6 +6,7 @@ and no two questions go the same way.
 
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -112,6 +113,17 @@ def truncator(messages: Sequence[Message], _: Sampling, draw: int) -> ChatReply:
     return say("So it is 2.", chance=lot("truncator", messages, draw), model="truncator-1")
 
 
+class OurTurn(AbstractContextManager["OurTurn"]):
+    """Nobody else shares a store in memory: it is always our turn to ask."""
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is to be given back."""
+
+    def take(self) -> bool:
+        """Yes."""
+        return True
+
+
 class MemoryStore:
     """What a gateway needs of a reply store, without a disk."""
 
@@ -121,6 +133,10 @@ class MemoryStore:
     def get(self, key: str) -> ChatReply | None:
         """The reply under a key."""
         return self.replies.get(key)
+
+    def turn(self, _: str) -> OurTurn:
+        """The turn to ask a request."""
+        return OurTurn()
 
     async def aput(self, key: str, reply: ChatReply, **_: str) -> ChatReply:
         """Keep a reply; the first one stays."""

@@ -1,6 +1,7 @@
 """Laws of the machine: `auto` means the best there is, and what is demanded is there or refused."""
 
 import importlib.util
+import os
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from weak2wise_core.training.machine import (
     process_count,
     require_packages,
 )
+from weak2wise_core.training.program import take_one_gpu
 
 torch = pytest.importorskip("torch")
 
@@ -84,6 +86,37 @@ def test_processes_are_as_many_as_share_the_batch_evenly(
     assert found == expected
     if "processes" not in values:
         accumulation(settings(**values), processes=found)
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each process has a GPU of its own."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    for here, refused in (("2", False), ("4", True)):  # on two machines, on one
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", here)
+        if refused:
+            with pytest.raises(TrainingRefusedError, match="there are 2 GPUs"):
+                look_at(settings())
+        else:
+            assert look_at(settings()).processes == 4
+
+
+@pytest.mark.parametrize(
+    ("world", "before", "after"),
+    [("1", None, "0"), ("1", "3,5", "3"), ("1", "", ""), ("2", "3,5", "3,5"), ("2", None, None)],
+)
+def test_a_process_alone_sees_one_gpu(
+    monkeypatch: pytest.MonkeyPatch, world: str, before: str | None, after: str | None
+) -> None:
+    """The first of those that it may use; several processes share them out by themselves."""
+    monkeypatch.setenv("WORLD_SIZE", world)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", before or "")
+    if before is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    take_one_gpu()
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == after
 
 
 @pytest.mark.parametrize(
