@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -13,11 +14,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 _COMMAND = (sys.executable, "-m", "flows.cli")
 _LONGEST_BUILD_S = 300.0
+_BETWEEN_SAMPLES_S = 0.01
 
 
 class RigError(Exception):
@@ -90,6 +92,7 @@ class Build:
                 start_new_session=True,
             )
         self.started = time.monotonic()
+        self.pid = self._process.pid
 
     def running(self) -> bool:
         """Whether it has not ended."""
@@ -135,6 +138,44 @@ class Build:
     def _send(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
+
+
+class Starvation:
+    """How long the threads of a process wait for a processor, sampled while the block runs.
+
+    A build that gets no processor reads and writes nothing; on a busy machine that would be
+    counted against it. Linux tells; elsewhere nothing is sampled.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._files = Path(f"/proc/{pid}/task")
+        self._samples: list[tuple[float, float]] = []
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def since(self, moment: float) -> float:
+        """Seconds from a moment on the monotonic clock to the end, of all threads together."""
+        if not self._samples:
+            return 0.0
+        earlier = [waited for at, waited in self._samples if at <= moment]
+        return max(0.0, self._samples[-1][1] - (earlier or [0.0])[-1])
+
+    def _sample(self) -> None:
+        while not self._over.wait(_BETWEEN_SAMPLES_S):
+            at = time.monotonic()
+            with suppress(OSError, IndexError):
+                files = self._files.glob("*/schedstat")
+                nanoseconds = sum(int(path.read_text().split()[1]) for path in files)
+                if nanoseconds:  # nothing is left of a dead process
+                    self._samples.append((at, nanoseconds / 1e9))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,8 +28,10 @@ class Repeats:
     """The part of `answered` that was answered in the last 50 ms."""
     again: int
     """Requests of the killed run that a later run sent again."""
-    unexplained: int
+    older: int
     """The part of `again` that was neither in flight nor answered in the last 50 ms."""
+    unexplained: int
+    """The part of `older` that the build had the processors to read and write within 50 ms."""
     oldest_ms: float | None
     """How long before the kill the oldest reply was sent that was asked for again."""
     known: int
@@ -37,7 +39,12 @@ class Repeats:
 
 
 def repeats(
-    log: Sequence[Asked], *, run: int, killed_at: float, recent_s: float = RECENT_S
+    log: Sequence[Asked],
+    *,
+    run: int,
+    killed_at: float,
+    recent_s: float = RECENT_S,
+    starved_since: Callable[[float], float] = lambda _: 0.0,
 ) -> Repeats:
     """Compare what a killed run asked with what came after it.
 
@@ -46,6 +53,8 @@ def repeats(
         run: The run that was killed.
         killed_at: When, on the clock of the log.
         recent_s: How long before the kill a reply may have come that is lost.
+        starved_since: Seconds for which the build waited for a processor, from a moment to the
+            kill.
     """
     sent = {asked.request: asked for asked in log if asked.run == run}
     later = {asked.request for asked in log if asked.run > run}
@@ -55,12 +64,14 @@ def repeats(
         if asked.answered is not None and asked.answered <= killed_at
     }
     lost = [ages[request] for request in sent.keys() & later if request in ages]
+    older = [age for age in lost if age > recent_s]
     return Repeats(
         answered=len(ages),
         in_flight=len(sent) - len(ages),
         recent=sum(age <= recent_s for age in ages.values()),
         again=len(sent.keys() & later),
-        unexplained=sum(age > recent_s for age in lost),
+        older=len(older),
+        unexplained=sum(age - starved_since(killed_at - age) > recent_s for age in older),
         oldest_ms=round(1000 * max(lost), 1) if lost else None,
         known=len({asked.request for asked in log if asked.run <= run} - later),
     )

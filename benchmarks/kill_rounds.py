@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.kill_builds import Build, RigError, StoreCheck, verify_store
+from benchmarks.kill_builds import Build, RigError, Starvation, StoreCheck, verify_store
 from benchmarks.kill_laws import (
     RECENT_S,
     Repeats,
@@ -99,6 +99,7 @@ class Rig:
         self._folder = folder
         self._progress = progress
         self._recent_s = recent_s
+        self._starved: list[Starvation] = []
         self._served = progress if isinstance(progress, ServedModels) else None
 
     def undisturbed(self) -> Reference:
@@ -155,8 +156,10 @@ class Rig:
         data = folder / "data"
         disk = Disk(data, dataset=self._dataset, size=size)
         build = self._start(folder)
+        starvation = Starvation(build.pid)
         try:
-            at = strike(build, moment, progress=self._progress, disk=disk)
+            with starvation:
+                at = strike(build, moment, progress=self._progress, disk=disk)
         finally:
             build.kill()
         if at is None:
@@ -170,6 +173,7 @@ class Rig:
             store=_verify_copy(data, folder / "copy"),
             at=at,
         )
+        self._starved.append(starvation)
         if self._served is not None:
             self._served.next_run()
         return kill
@@ -197,7 +201,11 @@ class Rig:
             return
         for run, kill in enumerate(played.kills):
             kill.repeats = repeats(
-                self._served.log, run=run, killed_at=kill.at, recent_s=self._recent_s
+                self._served.log,
+                run=run,
+                killed_at=kill.at,
+                recent_s=self._recent_s,
+                starved_since=self._starved[run].since,
             )
         if twice := asked_twice(self._served.log):
             played.faults.append(f"{twice} requests were sent twice by one run")
@@ -207,6 +215,7 @@ class Rig:
         shutil.rmtree(folder, ignore_errors=True)
         (folder / "tmp").mkdir(parents=True)
         self._progress.begin(folder / "data")
+        self._starved = []
         return folder
 
     def _start(self, folder: Path) -> Build:

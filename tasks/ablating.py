@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx2 as httpx
+import httpx  # of the engine; models are asked through httpx2
 from prefect import task
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
@@ -47,6 +47,9 @@ class AblationProgress:
     trainings: int = 0
     """Models that had to be trained in this run."""
     trained: int = 0
+    """Models that are trained by now, those among them that an earlier run had left."""
+    left_trained: int = 0
+    """Models that an earlier run had trained and not evaluated."""
     evaluations: int = 0
     """Models that had to be evaluated in this run."""
     evaluated: int = 0
@@ -72,6 +75,7 @@ class AblationProgress:
         elif event.kind in (EventKind.FINISHED, EventKind.SKIPPED):
             self.running.pop(event.job, None)
             self.trained += 1
+            self.left_trained += event.kind is EventKind.SKIPPED
 
 
 PROGRESS: ContextVar[AblationProgress | None] = ContextVar("weak2wise_ablation", default=None)

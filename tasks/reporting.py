@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import UUID
 
-import httpx2 as httpx
+import httpx  # of the engine; models are asked through httpx2
 import prefect.runtime
 from prefect.artifacts import (
     acreate_markdown_artifact,

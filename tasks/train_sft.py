@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-import httpx2 as httpx
+import httpx  # of the engine; models are asked through httpx2
 import prefect.runtime
 from prefect import task
 from prefect.artifacts import (

@@ -23,7 +23,9 @@ from weak2wise_core.errors import (
 from weak2wise_core.llm.protocol import ChatModel, Sampling
 from weak2wise_core.records import ChatReply, Message, Spent, Usage
 from weak2wise_core.slots import Errand, Slots
+from weak2wise_core.stores.asking import ask_in_turn
 from weak2wise_core.stores.replies import ReplyStore, request_key
+from weak2wise_core.stores.reply_turns import Turn
 
 CHARS_PER_TOKEN = 2
 """A cautious figure for the budget: real prompts have three to four characters a token."""
@@ -261,11 +263,19 @@ class Gateway:
         return handle
 
     async def call(
-        self, handle: "ModelHandle", messages: Sequence[Message], *, draw: int, affinity: str
-    ) -> ChatReply:
-        """One paid call: slot, budget, question, account."""
+        self,
+        handle: "ModelHandle",
+        messages: Sequence[Message],
+        *,
+        draw: int,
+        affinity: str,
+        turn: Turn | None = None,
+    ) -> ChatReply | None:
+        """One paid call: slot, turn, budget, question, account; None where it is not our turn."""
         worst = handle.worst_usd(messages)
         async with self.slots.one(current_errand(), vote=handle.votes):
+            if turn is not None and not turn.take():
+                return None
             await self._budget.hold(worst)
             paid, answered = 0.0, False
             try:
@@ -364,10 +374,7 @@ class ModelHandle:
         outcome: asyncio.Future[ChatReply] = asyncio.get_running_loop().create_future()
         self._gateway.waiting[key] = (outcome, current_errand())
         try:
-            reply = await self._gateway.call(self, messages, draw=draw, affinity=affinity)
-            if store is not None:
-                # Another build may have stored its own reply first: that one counts for both.
-                reply = await store.aput(key, reply, model=self.name, stage=self.stage)
+            reply = await self._asked(key, messages, draw=draw, affinity=affinity)
             outcome.set_result(reply)
         except (Weak2WiseError, RuntimeError) as error:
             outcome.set_exception(error)
@@ -377,3 +384,20 @@ class ModelHandle:
             del self._gateway.waiting[key]
             outcome.cancel()  # without effect where it has an outcome
         return reply
+
+    async def _asked(
+        self, key: str, messages: Sequence[Message], *, draw: int, affinity: str
+    ) -> ChatReply:
+        """The reply to a call that we pay for, or that another build on the store pays for."""
+
+        async def ask(turn: Turn | None = None) -> ChatReply | None:
+            return await self._gateway.call(self, messages, draw=draw, affinity=affinity, turn=turn)
+
+        store = self._gateway.store
+        if store is None:
+            reply = await ask()
+            assert reply is not None, "nobody else can have the turn"
+            return reply
+        answered = await ask_in_turn(store, key, ask, model=self.name, stage=self.stage)
+        self.account.stored += not answered.paid
+        return answered.reply

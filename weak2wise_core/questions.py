@@ -28,6 +28,7 @@ LONGEST_ANSWER = 10_000
 LONGEST_ID = 200
 
 _WORD = re.compile(r"\w+")
+_HALF = re.compile("[\ud800-\udfff]")
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _PLAIN_CONTROLS = frozenset("\t\n\r")
 
@@ -41,8 +42,8 @@ class QuestionSet:
     rejections: tuple[Rejection, ...]
 
 
-class _BadRowError(Exception):
-    """One row cannot be used; carries the name and the sentence of its rejection."""
+class BadRowError(Exception):
+    """One row of a file cannot be used; carries the name and the sentence of its rejection."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
@@ -70,12 +71,12 @@ def load_questions(settings: QuestionsSettings) -> QuestionSet:
     for number, row in enumerate(islice(read_rows(settings.path), settings.limit), start=1):
         label = f"row-{number}"
         try:
-            if isinstance(row, _BadRowError):
+            if isinstance(row, BadRowError):
                 raise row
             label = _label(row, settings, label)
             question = _question(row, settings)
             known.admit(question)
-        except _BadRowError as bad:
+        except BadRowError as bad:
             kind = RejectionKind.DROPPED if bad.reason == "duplicate" else RejectionKind.QUARANTINED
             rejections.append(_rejection(label, kind, bad.reason, f"row {number}: {bad.detail}"))
         else:
@@ -103,13 +104,13 @@ def _rejection(label: str, kind: RejectionKind, reason: str, detail: str) -> Rej
 # --- rows -------------------------------------------------------------------------------------
 
 
-def read_rows(path: Path) -> "Iterator[Mapping[str, object] | _BadRowError]":
+def read_rows(path: Path) -> "Iterator[Mapping[str, object] | BadRowError]":
     """The rows of a .jsonl, .parquet or .csv file, in order; bad lines stay in their place.
 
     Raises:
         InputFileError: The file is missing, is a folder, has another ending, or cannot be read.
     """
-    readers: Mapping[str, Callable[[Path], Iterator[Mapping[str, object] | _BadRowError]]] = {
+    readers: Mapping[str, Callable[[Path], Iterator[Mapping[str, object] | BadRowError]]] = {
         ".jsonl": _read_jsonl,
         ".parquet": _read_parquet,
         ".csv": _read_csv,
@@ -132,7 +133,7 @@ def read_objects(path: Path) -> Iterator[Mapping[str, object]]:
     """
     empty = True
     for number, row in enumerate(read_rows(path), start=1):
-        if isinstance(row, _BadRowError):
+        if isinstance(row, BadRowError):
             raise InputFileError(f"file {path}, row {number}: {row.detail}")
         empty = False
         yield row
@@ -149,7 +150,7 @@ def answer_text(value: object) -> str | None:
     return value.strip() or None
 
 
-def _read_jsonl(path: Path) -> "Iterator[Mapping[str, object] | _BadRowError]":
+def _read_jsonl(path: Path) -> "Iterator[Mapping[str, object] | BadRowError]":
     with path.open("rb") as file:
         for number, line in enumerate(file):
             text = line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line
@@ -157,17 +158,17 @@ def _read_jsonl(path: Path) -> "Iterator[Mapping[str, object] | _BadRowError]":
                 yield _json_row(text)
 
 
-def _json_row(line: bytes) -> "Mapping[str, object] | _BadRowError":
+def _json_row(line: bytes) -> "Mapping[str, object] | BadRowError":
     try:
         row = json.loads(line.decode("utf-8"))
     except UnicodeDecodeError:
-        return _BadRowError("not_utf8", "the line is not UTF-8 text")
+        return BadRowError("not_utf8", "the line is not UTF-8 text")
     except (json.JSONDecodeError, RecursionError) as error:
-        return _BadRowError("not_json", f"the line is not JSON: {error}")
+        return BadRowError("not_json", f"the line is not JSON: {error}")
     except ValueError as error:  # a number of more digits than Python converts
-        return _BadRowError("not_json", f"the line holds a value that cannot be read: {error}")
+        return BadRowError("not_json", f"the line holds a value that cannot be read: {error}")
     if not isinstance(row, dict):
-        return _BadRowError("not_an_object", f"the line is a JSON {type(row).__name__}, no object")
+        return BadRowError("not_an_object", f"the line is a JSON {type(row).__name__}, no object")
     return row
 
 
@@ -177,19 +178,27 @@ def _read_parquet(path: Path) -> Iterator[Mapping[str, object]]:
             yield from batch.to_pylist()
 
 
-def _read_csv(path: Path) -> "Iterator[Mapping[str, object] | _BadRowError]":
+def _read_csv(path: Path) -> "Iterator[Mapping[str, object] | BadRowError]":
     previous = csv.field_size_limit(100_000_000)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            for row in csv.DictReader(file):
+        # a byte that is no UTF-8 is kept as half of a surrogate pair: it costs its row alone
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            separator = _separator(file.readline())
+            file.seek(0)
+            for row in csv.DictReader(file, delimiter=separator):
                 if None in row:
-                    yield _BadRowError(
-                        "too_many_fields", "the line has more fields than the header"
-                    )
+                    yield BadRowError("too_many_fields", "the line has more fields than the header")
+                elif any(_HALF.search(value) for value in row.values() if value):
+                    yield BadRowError("not_utf8", "the line is not UTF-8 text")
                 else:
                     yield row
     finally:
         csv.field_size_limit(previous)
+
+
+def _separator(header: str) -> str:
+    """What stands between the fields: where a comma is a decimal sign, spreadsheets write `;`."""
+    return next((sign for sign in ",;\t" if sign in header), ",")
 
 
 # --- one row ----------------------------------------------------------------------------------
@@ -212,17 +221,17 @@ def _question(row: Mapping[str, object], settings: QuestionsSettings) -> Questio
 def _text(row: Mapping[str, object], field: str, what: str, *, longest: int) -> str:
     value = row.get(field)
     if value is None:
-        raise _BadRowError(f"no_{what}", f"field '{field}' is missing or null")
+        raise BadRowError(f"no_{what}", f"field '{field}' is missing or null")
     if not isinstance(value, str):
         found = type(value).__name__
-        raise _BadRowError(f"{what}_not_text", f"field '{field}' is a {found}, text was expected")
+        raise BadRowError(f"{what}_not_text", f"field '{field}' is a {found}, text was expected")
     if not value.strip():
-        raise _BadRowError(f"no_{what}", f"field '{field}' is empty")
+        raise BadRowError(f"no_{what}", f"field '{field}' is empty")
     if len(value) > longest:
-        raise _BadRowError(
+        raise BadRowError(
             f"{what}_too_long", f"field '{field}' has {len(value)} characters, at most {longest}"
         )
-    _check_characters(value, field)
+    check_characters(value, field)
     return value.strip()
 
 
@@ -231,7 +240,7 @@ def _answer(row: Mapping[str, object], field: str) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return _text(row, field, "answer", longest=LONGEST_ANSWER)
     if not math.isfinite(value):
-        raise _BadRowError("answer_not_finite", f"field '{field}' is {value}, no number")
+        raise BadRowError("answer_not_finite", f"field '{field}' is {value}, no number")
     return str(value)
 
 
@@ -240,19 +249,23 @@ def _id(row: Mapping[str, object], field: str, question: str) -> str:
     if value is None or value == "":
         return f"q-{content_hash(question)[:16]}"
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise _BadRowError("id_not_text", f"field '{field}' is a {type(value).__name__}")
+        raise BadRowError("id_not_text", f"field '{field}' is a {type(value).__name__}")
     text = str(value)
     if len(text) > LONGEST_ID:
-        raise _BadRowError("id_too_long", f"field '{field}' has {len(text)} characters")
+        raise BadRowError("id_too_long", f"field '{field}' has {len(text)} characters")
     if not text.strip() or not text.isprintable():
-        raise _BadRowError("id_not_printable", f"field '{field}' holds {text!r}")
+        raise BadRowError("id_not_printable", f"field '{field}' holds {text!r}")
     return text
 
 
-def _check_characters(text: str, field: str) -> None:
-    """Refuse characters that make a text read other than it is, or cannot be stored."""
+def check_characters(text: str, field: str) -> None:
+    """Refuse characters that make a text read other than it is, or cannot be stored.
+
+    Raises:
+        BadRowError: There is one; its reason and detail name it.
+    """
     if found := find_control_token(text):
-        raise _BadRowError(
+        raise BadRowError(
             "control_token", f"field '{field}' holds {found.group()!r}, a command of chat templates"
         )
     for char in set(text):
@@ -264,7 +277,7 @@ def _check_characters(text: str, field: str) -> None:
             reason, name = "control_character", "a control character"
         else:
             continue
-        raise _BadRowError(reason, f"field '{field}' holds {name}, U+{ord(char):04X}")
+        raise BadRowError(reason, f"field '{field}' holds {name}, U+{ord(char):04X}")
 
 
 # --- the whole set ----------------------------------------------------------------------------
@@ -288,14 +301,14 @@ class _Known:
         earlier = self._by_text.get(text)
         if earlier is not None:
             if earlier.answer != question.answer:
-                raise _BadRowError(
+                raise BadRowError(
                     "conflicting_answers",
                     f"the question of '{earlier.id}' again, with the answer "
                     f"{question.answer[:80]!r} instead of {earlier.answer[:80]!r}",
                 )
-            raise _BadRowError("duplicate", f"the question of '{earlier.id}' again")
+            raise BadRowError("duplicate", f"the question of '{earlier.id}' again")
         if question.id in self._by_id:
-            raise _BadRowError("duplicate_id", f"id '{question.id}' belongs to another question")
+            raise BadRowError("duplicate_id", f"id '{question.id}' belongs to another question")
         self._by_id[question.id] = question
         self._by_text[text] = question
 
@@ -345,7 +358,7 @@ def decontaminate(
 def _benchmark_questions(path: Path, field: str) -> Iterator[str]:
     found = False
     for row in read_rows(path):
-        if not isinstance(row, _BadRowError) and isinstance(text := row.get(field), str):
+        if not isinstance(row, BadRowError) and isinstance(text := row.get(field), str):
             found = True
             yield text
     if not found:

@@ -213,7 +213,7 @@ def _facts(
         "state": state.name,
         "message": state.message or "",
         "run": {
-            "trained": progress.trained,
+            "trained": progress.trained - progress.left_trained,
             "evaluated": progress.evaluated,
             "known": progress.known,
             "calls": progress.calls,

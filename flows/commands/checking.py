@@ -53,7 +53,8 @@ def doctor(
     findings = [*_versions(), _disk(), asyncio.run(_engine())]
     if recipe is not None:
         wanted = read_recipe(recipe, None, None)
-        findings += [_files(wanted), *_questions(wanted)]
+        files = _files(wanted)
+        findings += [files, *(_questions(wanted) if files.ok else ())]
         keys, found = asyncio.run(_blocks(wanted))
         findings += [*found, *_models(wanted, keys)]
     if as_json:

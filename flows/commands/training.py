@@ -5,31 +5,28 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import yaml
-from pydantic import ValidationError
 from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from flows.commands.building import AsJson, Data, Overrides, read_recipe, use_data_folder
+from flows.commands.building import AsJson, Data, Overrides, use_data_folder
 from flows.commands.stopping import clean_stop, interruptible
-from weak2wise_core.config import TrainingSettings
-from weak2wise_core.errors import RecipeError, UsageError, Weak2WiseError
+from flows.commands.training_options import job_of, settings_of
+from weak2wise_core.errors import UsageError
 from weak2wise_core.recipe_files import trust_command_line
 
 if TYPE_CHECKING:
     from tasks.train_sft import TrainingProgress
     from weak2wise_core.training.jobs import TrainingJob
 
-SECTION = "training."
 _SECONDS_BETWEEN_LINES = 10.0
 
 Dataset = Annotated[
@@ -101,71 +98,6 @@ def sft(
         show(facts, Console())
 
 
-def settings_of(
-    recipe: Path | None, overrides: Sequence[str] | None, *, model: str | None
-) -> TrainingSettings:
-    """The settings of a recipe, or the paper's, with the command line's changes.
-
-    Raises:
-        RecipeError: The recipe or a change is not valid.
-    """
-    if recipe is not None:
-        found = read_recipe(recipe, None, list(overrides or [])).training
-    else:
-        found = _changed(overrides or [])
-    return found if model is None else found.model_copy(update={"model": model})
-
-
-def _changed(overrides: Sequence[str]) -> TrainingSettings:
-    content: dict[str, Any] = {}
-    for item in overrides:
-        key, equals, value = item.partition("=")
-        if not equals or not key.startswith(SECTION):
-            raise RecipeError(f"--set {item}: write {SECTION}KEY=VALUE, or give a --recipe as well")
-        _put(content, key.removeprefix(SECTION).split("."), _value(item, value))
-    try:
-        return TrainingSettings.model_validate(content)
-    except ValidationError as error:
-        fault = error.errors(include_input=False)[0]
-        where = SECTION + ".".join(str(part) for part in fault["loc"])
-        unknown = fault["type"] == "extra_forbidden"
-        reason = "unknown key; correct its spelling" if unknown else fault["msg"]
-        raise RecipeError(f"--set {where}: {reason}") from error
-
-
-def _put(content: dict[str, Any], path: Sequence[str], value: object) -> None:
-    *parents, last = path
-    for part in parents:
-        content = content.setdefault(part, {})
-        if not isinstance(content, dict):
-            raise RecipeError(f"--set {SECTION}{'.'.join(path)}: {part} is set to a value already")
-    content[last] = value
-
-
-def _value(item: str, text: str) -> object:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"--set {item}: the value is not YAML: {error}") from error
-
-
-def job_of(dataset: str, settings: TrainingSettings, *, name: str | None) -> "TrainingJob":
-    """The training that the command line means.
-
-    Raises:
-        UsageError: Dataset, name or model cannot be used.
-    """
-    from tasks.training_jobs import open_job
-
-    try:
-        return open_job(dataset, settings, name=name)
-    except ValidationError as error:
-        raise UsageError(
-            f"--name {name}: a name has letters, digits, '.', '_' and '-', and begins with one of "
-            "the first two"
-        ) from error
-
-
 # --- training ---------------------------------------------------------------------------------
 
 
@@ -212,8 +144,6 @@ async def _run_flow(
 
 def _facts(state: Any, *, seconds: float) -> dict[str, Any]:
     outcome = asyncio.run(_outcome(state))
-    if isinstance(outcome, Weak2WiseError):
-        raise outcome
     if isinstance(outcome, BaseException):
         raise outcome
     steps = outcome.manifest["steps"]

@@ -30,7 +30,8 @@ def plan_training(
     Raises:
         UsageError: GPUs were named without their memory, or an example is longer than the context.
     """
-    from weak2wise_core.training.memory import GB, plan, shape_of
+    from weak2wise_core.training.memory import GB, plan
+    from weak2wise_core.training.shapes import shape_of
 
     shape = shape_of(job.model)
     hardware = hardware_of(gpus, gigabytes)

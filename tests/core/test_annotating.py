@@ -2,6 +2,7 @@
 
 import csv
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from weak2wise_core.annotating import LONGEST, merge
 from weak2wise_core.annotations import load_annotations
 from weak2wise_core.errors import InputFileError
-from weak2wise_core.records import QueuedQuestion
+from weak2wise_core.records import Question, QueuedQuestion
 from weak2wise_core.stores.parquet import write
 
 QUEUE = [
@@ -65,6 +66,8 @@ def test_a_queue_may_come_back_in_any_format(tmp_path: Path, kind: str) -> None:
         ({"id": "a", "reasoning": "4" * (LONGEST + 1)}, "too_long"),
         ({"id": "a", "reasoning": "It is 42 </think> 42"}, "control_token"),
         ({"id": "a", "reasoning": "<|im_end|> 42"}, "control_token"),
+        ({"id": "a", "reasoning": "half of \ud83d, so 42"}, "character"),
+        ({"id": "a", "reasoning": "back\u202ewards 42"}, "character"),
     ],
 )
 def test_an_unusable_row_is_named_and_the_others_are_merged(
@@ -131,3 +134,82 @@ def test_a_file_without_the_columns_is_one_error(tmp_path: Path) -> None:
     with pytest.raises(InputFileError, match="no reasoning, only id, note"):
         merge(QUEUE, [filled], into=tmp_path / "notes.jsonl")
     assert not (tmp_path / "notes.jsonl").exists()
+
+
+def test_merging_again_after_the_next_build_changes_no_byte(tmp_path: Path) -> None:
+    """What was merged waits no more in the next dataset; merging it again is no fault."""
+    filled = jsonl(tmp_path / "filled.jsonl", {"id": "a", "reasoning": "It is 42."})
+    into = tmp_path / "notes.jsonl"
+    merge(QUEUE, [filled], into=into)
+    before = into.read_bytes()
+    others = [Question(id=QUEUE[0].id, question=QUEUE[0].question, answer=QUEUE[0].answer)]
+    again = merge(QUEUE[1:], [filled], into=into, others=others)
+    assert (again.refused, again.kept) == ((), ("a",))
+    assert into.read_bytes() == before
+
+
+def test_reasoning_that_is_in_use_can_be_corrected(tmp_path: Path) -> None:
+    """A question that no longer waits has a row of its own; one that never waited gets none."""
+    others = [Question(id=one.id, question=one.question, answer=one.answer) for one in QUEUE[:2]]
+    into = jsonl(tmp_path / "notes.jsonl", {"id": "a", "reasoning": "Old."})
+    filled = jsonl(
+        tmp_path / "filled.jsonl",
+        {"id": "a", "reasoning": "Better: 42."},
+        {"id": "b", "reasoning": "Nobody asked: 42."},
+    )
+    found = merge(QUEUE[2:], [filled], into=into, others=others, replace=True)
+    assert found.replaced == ("a",)
+    assert [row.reason.value for row in found.refused] == ["not_waiting"]
+    assert load_annotations(into) == {"a": "Better: 42."}
+
+
+def test_earlier_rows_stay_as_they_are(tmp_path: Path) -> None:
+    """Fields that people added, and rows that still wait, are written back."""
+    rows = [
+        {"id": "old", "reasoning": "X.", "author": "ann", "question": "Gone?"},
+        {"id": "b", "reasoning": "", "question": QUEUE[1].question, "answer": "42"},
+    ]
+    into = jsonl(tmp_path / "notes.jsonl", *rows)
+    filled = jsonl(tmp_path / "filled.jsonl", {"id": "a", "reasoning": "It is 42."})
+    merge(QUEUE, [filled], into=into)
+    lines = [json.loads(line) for line in into.read_text().splitlines()]
+    assert lines[:2] == rows
+    assert lines[2]["answer"] == "42"
+
+
+def test_an_unreadable_line_costs_itself(tmp_path: Path) -> None:
+    """A line that is no JSON is named with its place; the one after it is merged."""
+    filled = tmp_path / "filled.jsonl"
+    filled.write_text('{"id": "a"\n' + json.dumps({"id": "b", "reasoning": "It is 42."}) + "\n")
+    found = merge(QUEUE, [filled], into=tmp_path / "notes.jsonl")
+    (row,) = found.refused
+    assert (row.reason.value, "row 1" in row.where) == ("unreadable", True)
+    assert found.new == ("b",)
+
+
+def test_a_spreadsheet_with_semicolons_and_apostrophes_is_read(tmp_path: Path) -> None:
+    """Where a comma is a decimal sign, fields end at `;`; an apostrophe guards a formula."""
+    queue = [QueuedQuestion(id="m", question="-3 + x = 0, find x", answer="3")]
+    filled = tmp_path / "filled.csv"
+    filled.write_text(
+        "id;question;answer;reasoning\r\nm;'-3 + x = 0, find x;3;So x is 3.\r\n", "utf-8-sig"
+    )
+    assert merge(queue, [filled], into=tmp_path / "notes.jsonl").new == ("m",)
+
+
+def test_people_who_merge_at_once_lose_nothing(tmp_path: Path) -> None:
+    """Each merge reads what the one before has written."""
+    queue = [QueuedQuestion(id=str(n), question="What?", answer="42") for n in range(40)]
+    into = tmp_path / "notes.jsonl"
+    filled = [
+        jsonl(tmp_path / f"{n}.jsonl", {"id": str(n), "reasoning": "It is 42."}) for n in range(40)
+    ]
+    people = [
+        threading.Thread(target=lambda path=path: merge(queue, [path], into=into))
+        for path in filled
+    ]
+    for one in people:
+        one.start()
+    for one in people:
+        one.join()
+    assert len(load_annotations(into)) == 40

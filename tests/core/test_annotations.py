@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from weak2wise_core.annotations import load_annotations
+from weak2wise_core.annotations import annotations_of, load_annotations
+from weak2wise_core.config import Recipe
 from weak2wise_core.errors import InputFileError
+from weak2wise_core.recipes import parse_recipe
+from weak2wise_core.records import Question
 
 
 def write(path: Path, *lines: str) -> Path:
@@ -43,3 +46,56 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     """The path stands in the message."""
     with pytest.raises(InputFileError, match=r"absent\.jsonl"):
         load_annotations(tmp_path / "absent.jsonl")
+
+
+def recipe_with(annotations: Path, action: str = "annotate") -> Recipe:
+    """A recipe that asks people."""
+    zero = {"action": action}
+    return parse_recipe(
+        {
+            "dataset": "d",
+            "questions": {"path": "q.jsonl"},
+            "models": {
+                "weak": {"backend": "testbed", "model": "weak"},
+                "strong": [{"name": "a", "backend": "testbed", "model": "teacher-a"}],
+            },
+            "judging": {"method": "rule"},
+            "truncation": {"method": "rule"},
+            "zero_score": zero
+            | ({"annotations": str(annotations)} if action == "annotate" else {}),
+        }
+    )
+
+
+QUESTIONS = [Question(id=name, question=f"What is  {name}?", answer="42") for name in "ab"]
+
+
+def test_a_build_uses_what_was_written_for_its_questions(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Reasoning for questions that a limited build leaves out does no harm; nor do blanks.
+
+    Reasoning for another wording, or another answer, is left out and counted in the log.
+    """
+    rows = [
+        {"id": "a", "reasoning": "So 42.", "question": "What is a?", "answer": "42"},
+        {"id": "b", "reasoning": "So 41.", "question": "What is b?", "answer": "41"},
+        {"id": "elsewhere", "reasoning": "So 42."},
+        {"id": "waiting", "reasoning": ""},
+    ]
+    path = write(tmp_path / "notes.jsonl", *map(json.dumps, rows))
+    assert annotations_of(recipe_with(path), QUESTIONS) == {"a": "So 42."}
+    assert "1 belong to no question" in caplog.text
+    assert "1 were written for another wording or answer" in caplog.text
+
+
+def test_a_file_of_other_questions_is_an_error(tmp_path: Path) -> None:
+    """Where no id fits, the wrong file was named: better no build than one without its people."""
+    path = write(tmp_path / "notes.jsonl", json.dumps({"id": "z", "reasoning": "So 42."}))
+    with pytest.raises(InputFileError, match="'z'"):
+        annotations_of(recipe_with(path), QUESTIONS)
+
+
+def test_other_actions_read_no_annotations(tmp_path: Path) -> None:
+    """Only `annotate` uses what people wrote."""
+    assert annotations_of(recipe_with(tmp_path / "n.jsonl", "keep"), QUESTIONS) == {}

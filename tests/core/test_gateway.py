@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -180,6 +181,62 @@ async def test_the_same_request_in_flight_is_asked_once(store: ReplyStore) -> No
     assert all(isinstance(one, TransientModelError) for one in failed)
     assert [(await one).content for one in [handle.ask(HELLO) for _ in range(2)]] == ["fine"] * 2
     assert len(model.calls) == 2
+
+
+by_handle = pytest.mark.skipif(
+    sys.platform != "linux", reason="here two stores of one process do not wait for each other"
+)
+
+
+@by_handle
+async def test_builds_on_one_store_ask_the_same_request_once(tmp_path: Path) -> None:
+    """Two who have opened the same store pay for one reply; the other one is counted as stored.
+
+    Where the first one fails, the second asks itself, and where it is given up, too.
+    """
+    path = tmp_path / "replies.sqlite"
+    outcomes: list[ChatReply | ModelError] = [reply("a"), TransientModelError("gone"), reply("b")]
+    model = ScriptedModel(lambda *_: outcomes.pop(0), latency_s=0.05)
+    with ReplyStore(path) as one, ReplyStore(path) as other:
+        handles = [
+            Gateway(in_flight=1, store=store).handle(model, spec=spec(), name="m", stage="s")
+            for store in (one, other)
+        ]
+        replies = await asyncio.gather(*(handle.ask(HELLO) for handle in handles))
+        assert [one.content for one in replies] == ["a", "a"]
+        assert sorted((one.account.calls, one.account.stored) for one in handles) == [
+            (0, 1),
+            (1, 0),
+        ]
+        failed, answered = await asyncio.gather(
+            *(handle.ask(HELLO, draw=1) for handle in handles), return_exceptions=True
+        )
+        assert isinstance(failed, TransientModelError)
+        assert isinstance(answered, ChatReply)
+        outcomes += [reply("c")] * 2
+        first, second = (asyncio.create_task(handle.ask(HELLO, draw=2)) for handle in handles)
+        await asyncio.sleep(0.01)
+        first.cancel()
+        assert (await second).content == "c"
+    assert len(model.calls) == 1 + 2 + 2
+
+
+@by_handle
+async def test_who_waits_for_another_build_holds_no_slot(tmp_path: Path) -> None:
+    """With one slot, a request that another build asks does not keep others from being asked."""
+    path = tmp_path / "replies.sqlite"
+    slow = ScriptedModel(lambda *_: reply("slow"), latency_s=0.5)
+    quick = ScriptedModel(lambda *_: reply("quick"))
+    with ReplyStore(path) as one, ReplyStore(path) as other:
+        theirs = Gateway(in_flight=1, store=one).handle(slow, spec=spec(), name="m", stage="s")
+        ours = Gateway(in_flight=1, store=other).handle(quick, spec=spec(), name="m", stage="s")
+        asked = asyncio.create_task(theirs.ask(HELLO))
+        await asyncio.sleep(0.05)
+        waiting = asyncio.create_task(ours.ask(HELLO))
+        assert (await ours.ask(HELLO, draw=1)).content == "quick"
+        assert not asked.done()
+        assert (await asked, await waiting) == (reply("slow"), reply("slow"))
+    assert len(quick.calls) == 1
 
 
 async def test_whoever_waits_for_a_cancelled_request_asks_it_anew() -> None:

@@ -100,6 +100,7 @@ def test_no_field_with_a_path_is_forgotten() -> None:
     fields = {
         name
         for kind in settings_types(Settings)
+        if kind.__module__.startswith("weak2wise_core.config")  # a training job is no recipe
         for name, field in kind.model_fields.items()
         if "Path" in str(field.annotation)
     }

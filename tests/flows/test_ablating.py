@@ -74,3 +74,5 @@ def test_progress_says_what_runs_and_forgets_what_is_done() -> None:
     progress.heard(TrainingEvent(kind=EventKind.FINISHED, job="a"))
     assert "a 2/9" not in line(progress, 5.0)
     assert "trained 1/2" in line(progress, 5.0)
+    progress.heard(TrainingEvent(kind=EventKind.SKIPPED, job="b"))
+    assert (progress.trained, progress.left_trained) == (2, 1)

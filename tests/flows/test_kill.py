@@ -63,8 +63,12 @@ def test_only_old_replies_that_were_asked_for_again_count() -> None:
     again = [asked(name, 12.0, run=2) for name in ("early", "lost", "fresh", "flying", "late")]
     found = repeats([*first, *killed, *again], run=1, killed_at=10.0)
     assert (found.answered, found.in_flight, found.recent) == (3, 2, 1)
-    assert (found.again, found.unexplained, found.oldest_ms) == (4, 1, 1000.0)
-    assert found.known == 1
+    assert (found.again, found.older, found.unexplained) == (4, 1, 1)
+    assert (found.oldest_ms, found.known) == (1000.0, 1)
+    starved = {9.0: 0.97}
+    log = [*first, *killed, *again]
+    excused = repeats(log, run=1, killed_at=10.0, starved_since=lambda at: starved[at])
+    assert (excused.older, excused.unexplained) == (1, 0)
 
 
 def test_every_change_of_a_data_folder_is_seen(tmp_path: Path) -> None:

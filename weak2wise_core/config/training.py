@@ -9,7 +9,15 @@ from weak2wise_core.config.base import PositiveInt, Settings
 
 
 class Loss(StrEnum):
-    """What a training step minimises; both point in the same direction within one step."""
+    """What a training step minimises.
+
+    Within one step both point in the same direction; between steps, equation 10 gives more weight
+    to those with long examples.
+
+    Source: paper section 3.6, equation 10.
+    Departure: equation 10 sums over the tokens of an example; the default is the mean over all
+    tokens of a step, which every common trainer means by this loss.
+    """
 
     TOKEN_MEAN = "token_mean"  # noqa: S105 - no password
     EQUATION_10 = "equation_10"

@@ -2,7 +2,7 @@
 
 It makes a crash, an edit or a rerun cheap: what was answered once is never paid for again. Several
 builds share one store at once, and all get the same reply to the same request: the first one that
-was written.
+was written. What one of them is asking just now the others wait for (see `turn`).
 """
 
 import atexit
@@ -30,6 +30,7 @@ from weak2wise_core.stores.reply_database import (
     write_turn,
 )
 from weak2wise_core.stores.reply_records import Packer, from_json, to_json
+from weak2wise_core.stores.reply_turns import Turn, Turns
 from weak2wise_core.stores.reply_upkeep import ReplyCheck, ReplyGroup, ReplyStats
 from weak2wise_core.stores.reply_writer import Pending, ReplyWriter
 
@@ -68,7 +69,7 @@ class ReplyStore:
     a full disk and missing permissions are reported as StoreError.
 
     Args:
-        path: The SQLite file, on a local disk. `-wal`, `-shm` and `.lock` files lie beside it.
+        path: The SQLite file, on a local disk. `-wal`, `-shm`, `.lock` and `.turns` lie beside it.
         create: Make the store where there is none; else that is an error.
         timeout_s: Seconds to wait for another process that is writing.
         clock: Seconds since 1970, UTC; the time under which replies are stored.
@@ -91,6 +92,7 @@ class ReplyStore:
         self._connection = open_database(path, create=create, timeout_s=timeout_s)
         with named_errors(path):
             self._reader = connect(path, timeout_s=timeout_s)
+            self._turns = Turns(path.with_name(path.name + ".turns"))
         self._reading = threading.Lock()
         self._packer = Packer()
         self._closed = False
@@ -139,6 +141,18 @@ class ReplyStore:
             if row is None:
                 return None
             return reply_upkeep.readable(self._packer, row[0], key=key, path=self.path)
+
+    def turn(self, key: str) -> Turn:
+        """The turn to ask a request, of which the builds that share this store have one at a time.
+
+        Args:
+            key: From `request_key`.
+        """
+        raw = bytes.fromhex(key)
+        return Turn(self._turns, raw, answered=lambda: self._holds(raw))
+
+    def _holds(self, key: bytes) -> bool:
+        return self._writer.pending(key) is not None or self._read(key) is not None
 
     def put(self, key: str, reply: ChatReply, *, model: str, stage: str) -> None:
         """Keep a reply; returns at once.
@@ -211,6 +225,7 @@ class ReplyStore:
                 self._close_connections()
 
     def _close_connections(self) -> None:
+        self._turns.close()
         self._reader.close()
         # the last connection to close takes the log into the file: a write like any other
         with suppress(StoreError, OSError), write_turn(self.path, timeout_s=self._timeout_s):

@@ -43,7 +43,7 @@ class TrainingEvent:
     """STARTED: the checkpoint that it goes on from, if any. SAVED: the checkpoint. FINISHED and
     SKIPPED: the model."""
     error: str = ""
-    """REFUSED and FAILED: name of the error's class."""
+    """REFUSED and FAILED: name of the error's class; empty for one that nobody foresaw."""
     message: str = ""
     """A sentence for people."""
 

@@ -37,22 +37,21 @@ from weak2wise_core.training.machine import (
     require_packages,
     versions,
 )
-from weak2wise_core.training.memory import GB, need, shape_of
+from weak2wise_core.training.memory import GB, need
 from weak2wise_core.training.saving import (
     end_generation_with_turn,
     publish_model,
     save_tokenizer,
     save_weights,
 )
+from weak2wise_core.training.shapes import shape_of
 from weak2wise_core.training.trainer import (
-    Emit,
-    Watch,
     arguments,
     choose_threads,
     load_model,
     make_trainer,
-    make_watcher,
 )
+from weak2wise_core.training.watching import Emit, Watch, make_watcher
 
 if TYPE_CHECKING:
     from trl import SFTTrainer
@@ -112,9 +111,21 @@ def _tokens(model: str) -> Tokens:
     return Tokens.load(model)
 
 
-@functools.lru_cache(maxsize=8)
 def _context(model: str) -> int:
     """The longest context of a model, as its config.json says; a huge number where it does not."""
+    sizes = _config(model).get_text_config()
+    context: int | None = getattr(sizes, "max_position_embeddings", None)
+    return context or 1 << 30
+
+
+def _revision(model: str) -> str | None:
+    """The commit of a hub model that lies in the cache; None for a folder."""
+    revision: str | None = getattr(_config(model), "_commit_hash", None)
+    return revision
+
+
+@functools.lru_cache(maxsize=8)
+def _config(model: str) -> Any:
     from transformers import AutoConfig
 
     try:
@@ -124,8 +135,7 @@ def _context(model: str) -> int:
         raise InputFileError(
             f"the model {model} has no config that can be read: {reason}"
         ) from error
-    context: int | None = getattr(config.get_text_config(), "max_position_embeddings", None)
-    return context or 1 << 30
+    return config
 
 
 def fit(prepared: Prepared, *, emit: Emit, stop_asked: Callable[[], bool]) -> None:
@@ -240,6 +250,7 @@ def describe(prepared: Prepared, state: Any, *, rows: int) -> dict[str, Any]:
         "version": job_version(job),
         "identity": identity,
         "base_model": identity["model"],
+        "base_revision": _revision(job.model),
         "dataset": {
             "version": job.dataset_version,
             "train_sha256": identity["train_sha256"],

@@ -22,12 +22,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from weak2wise_core.errors import (
-    TrainingError,
-    TrainingStoppedError,
-    UsageError,
-    Weak2WiseError,
-)
+from weak2wise_core.errors import TrainingStoppedError, UsageError, Weak2WiseError
 from weak2wise_core.training.events import EventKind, TrainingEvent
 from weak2wise_core.training.jobs import TrainingJob, finished
 
@@ -116,7 +111,7 @@ class StopRequest:
 
 
 class Speaker:
-    """Writes events; in a training of several processes only the first one speaks."""
+    """Writes events. Of several processes the first one speaks; a failure every one tells."""
 
     def __init__(self, stream: TextIO, *, first: bool) -> None:
         """Take over the stream."""
@@ -125,13 +120,13 @@ class Speaker:
 
     def say(self, event: TrainingEvent) -> None:
         """Write one event at once. That nobody reads any more is no reason to stop training."""
-        if not self._first:
+        if not self._first and event.kind is not EventKind.FAILED:
             return
         try:
             self._stream.write(event.to_json() + "\n")
             self._stream.flush()
         except BrokenPipeError:
-            self._first = False
+            return
 
 
 def run(paths: Sequence[Path], *, speaker: Speaker, stop: StopRequest) -> int:
@@ -150,8 +145,7 @@ def run(paths: Sequence[Path], *, speaker: Speaker, stop: StopRequest) -> int:
     except Exception as error:  # noqa: BLE001 - whatever a library raises must reach the reader
         traceback.print_exc()
         message = f"the training failed: {type(error).__name__}: {str(error)[:500]}"
-        name = TrainingError.__name__
-        speaker.say(TrainingEvent(kind=EventKind.FAILED, error=name, message=message))
+        speaker.say(TrainingEvent(kind=EventKind.FAILED, message=message))
         return 1
     return 0
 

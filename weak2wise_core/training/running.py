@@ -181,9 +181,10 @@ async def _follow(
     try:
         async for line in process.stdout:
             event = _event(line, first=first)
-            if event is not None:
-                last = event if event.kind in _ENDS else last
-                on_event(event)
+            if event is None or last is not None:
+                continue  # several processes may tell of the same end
+            last = event if event.kind in _ENDS else None
+            on_event(event)
         await keeping
     finally:
         keeping.cancel()
@@ -220,12 +221,14 @@ def _judge(end: tuple[TrainingEvent | None, Sequence[str]], *, code: int) -> Non
     last, log = end
     if last is not None and last.kind is EventKind.STOPPED:
         raise TrainingStoppedError(last.message)
-    if last is not None:
+    if last is not None and last.error:
         raise _error_class(last.error)(last.message)
-    if code == 0:
+    if last is None and code == 0:
         return
     for line in log:
         logger.error("training process: %s", line)
+    if last is not None:
+        raise TrainingError(last.message)
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
     hint = " (out of memory?)" if code == -signal.SIGKILL else ""
     last_line = log[-1] if log else "none"

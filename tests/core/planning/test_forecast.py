@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core.planning.world import World, questions
@@ -69,6 +69,7 @@ def test_questions_that_are_alike_leave_nothing_to_guess() -> None:
         assert range_ == pytest.approx((figure, figure, figure))
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     calls=st.lists(st.integers(0, 20), min_size=1, max_size=12),
     opened=st.integers(0, 50),
@@ -107,6 +108,7 @@ def test_failed_samples_say_nothing() -> None:
         forecast([failed], open_questions=5, lines=lines)
 
 
+@pytest.mark.slow
 async def test_most_intervals_hold_what_the_others_really_take(world: MakeWorld) -> None:
     """Over many pilots of one build, calls, tokens and money of the rest lie in most ranges."""
     made, chosen = world(step_mask={"granularity": 3, "policy": "race"}), questions(60)

@@ -3,6 +3,7 @@
 Each one prints what it has done, a line at a time.
 """
 
+import asyncio
 import hashlib
 import random
 import resource
@@ -12,9 +13,11 @@ from pathlib import Path
 
 from weak2wise_core.errors import StoreError
 from weak2wise_core.records import ChatReply, FinishReason, Question, Usage
+from weak2wise_core.stores.asking import ask_in_turn
 from weak2wise_core.stores.files import atomic_writer
 from weak2wise_core.stores.parquet import to_bytes
 from weak2wise_core.stores.replies import ReplyStore
+from weak2wise_core.stores.reply_turns import Turn
 
 
 def say(line: object) -> None:
@@ -62,6 +65,37 @@ def race(path: str, name: str, count: str) -> None:
         store.flush()
         replies = [store.get(key_of(number)) for number in range(int(count))]
         say(" ".join("" if reply is None else reply.content.split()[0] for reply in replies))
+
+
+def hold_turn(path: str, name: str) -> None:
+    """Take the turn of a request, say whether that was possible, and wait to be killed."""
+    with ReplyStore(Path(path)) as store, store.turn(key_of(name)) as turn:
+        say(turn.take())
+        signal.pause()
+
+
+def take_turns(path: str, name: str, count: str) -> None:
+    """Ask for `count` replies that others want too, in turn; say how many were asked here."""
+
+    async def all_of_them(store: ReplyStore) -> int:
+        async def ask(turn: Turn) -> ChatReply | None:
+            if not turn.take():
+                return None
+            await asyncio.sleep(0.01)
+            return reply_of(name)
+
+        answered = await asyncio.gather(
+            *(
+                ask_in_turn(store, key_of(number), ask, model=name, stage="s")
+                for number in range(int(count))
+            )
+        )
+        return sum(one.paid for one in answered)
+
+    with ReplyStore(Path(path)) as store:
+        say("ready")
+        sys.stdin.readline()
+        say(asyncio.run(all_of_them(store)))
 
 
 def forget_to_close(path: str) -> None:

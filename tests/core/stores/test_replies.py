@@ -242,6 +242,7 @@ def test_closing_writes_everything(path: Path, make_reply: MakeReply, key_of: Ke
     assert sorted(item.name for item in path.parent.iterdir()) == [
         "replies.sqlite",
         "replies.sqlite.lock",
+        "replies.sqlite.turns",
     ]
     with ReplyStore(path, create=False) as again:
         assert again.stats().replies == 700

@@ -13,12 +13,11 @@ from weak2wise_core.errors import InputFileError
 from weak2wise_core.training.memory import (
     GB,
     Hardware,
-    Shape,
     longest_context,
     need,
     plan,
-    shape_of,
 )
+from weak2wise_core.training.shapes import Shape, measure, shape_of
 
 torch = pytest.importorskip("torch")
 
@@ -189,9 +188,7 @@ def _random_model(layers: int, *, context: int) -> Any:
 
 
 def _shape_of(model: Any) -> Shape:
-    from weak2wise_core.training.memory import _shape
-
-    return _shape("random", model)
+    return measure("random", model)
 
 
 def _kept_bytes(model: Any, tokens: int, autocast: bool, checkpointing: bool) -> int:

@@ -15,13 +15,8 @@ from weak2wise_core.llm.tokens import Tokens
 from weak2wise_core.training.events import EventKind, TrainingEvent
 from weak2wise_core.training.examples import EncodedExample, check_prepared, encode_rows
 from weak2wise_core.training.machine import look_at
-from weak2wise_core.training.trainer import (
-    Watch,
-    arguments,
-    load_model,
-    make_trainer,
-    make_watcher,
-)
+from weak2wise_core.training.trainer import arguments, load_model, make_trainer
+from weak2wise_core.training.watching import Watch, make_watcher
 
 pytestmark = pytest.mark.slow
 
