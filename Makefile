@@ -14,8 +14,11 @@ demo: $(VENV)/.local
 reproduce: $(VENV)/.train
 	$(BIN)/weak2wise ablate deployments/recipes/ablation.yaml
 
+# The flow tests wait for servers most of the time; the others run beside them and report after.
 test: $(VENV)/.dev
-	$(BIN)/pytest
+	@$(BIN)/pytest --ignore=tests/flows > $(VENV)/core.log 2>&1 & core=$$!; \
+	$(BIN)/pytest tests/flows; flows=$$?; \
+	wait $$core; core=$$?; cat $(VENV)/core.log; test $$flows -eq 0 -a $$core -eq 0
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

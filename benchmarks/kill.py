@@ -24,7 +24,6 @@ import json
 import random
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -36,7 +35,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.kill_builds import REPOSITORY, RigError, engine_server
+from benchmarks.kill_builds import REPOSITORY, RigError, engine_server, workplace
 from benchmarks.kill_laws import RECENT_S
 from benchmarks.kill_models import ServedModels, StoredProgress
 from benchmarks.kill_moments import STAGES, chain, moments
@@ -224,7 +223,7 @@ def run(plan: Plan, *, console: Console) -> dict[str, Any]:
     """The whole benchmark in temporary folders; what it found."""
     started = time.monotonic()
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="weak2wise-kill-")))
+        folder = stack.enter_context(workplace())
         environment = stack.enter_context(engine_server(folder / "engine"))
         rig = (
             in_process_rig(plan, environment=environment, folder=folder)

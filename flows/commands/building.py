@@ -172,6 +172,7 @@ def _facts(state: Any, progress: Any, *, seconds: float) -> dict[str, Any]:
     if isinstance(outcome, Published | Unpublished):
         names = ("counts", "dropped", "quarantined", "candidates_refused", "golden", "cost")
         facts |= {name: outcome.manifest[name] for name in names}
+        facts |= {"zero_score": outcome.manifest.get("zero_score", {})}
     if isinstance(outcome, Published):
         facts |= {"folder": str(outcome.folder), "version": outcome.version}
     return facts

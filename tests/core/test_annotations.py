@@ -51,6 +51,8 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def recipe_with(annotations: Path, action: str = "annotate") -> Recipe:
     """A recipe that asks people."""
     zero = {"action": action}
+    if action == "annotate":
+        zero["annotations"] = str(annotations)
     return parse_recipe(
         {
             "dataset": "d",
@@ -61,8 +63,7 @@ def recipe_with(annotations: Path, action: str = "annotate") -> Recipe:
             },
             "judging": {"method": "rule"},
             "truncation": {"method": "rule"},
-            "zero_score": zero
-            | ({"annotations": str(annotations)} if action == "annotate" else {}),
+            "zero_score": zero,
         }
     )
 

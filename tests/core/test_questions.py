@@ -183,3 +183,22 @@ def test_real_question_sets_are_read_whole(shared_data: Path) -> None:
     for name in ("gsm8k_200", "olymmath_en_easy", "imo_answerbench_100"):
         found = load_questions(QuestionsSettings(path=shared_data / "qa" / f"{name}.jsonl"))
         assert found.rejections == ()
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_spreadsheet_may_separate_fields_as_it_likes(tmp_path: Path, separator: str) -> None:
+    """Where a comma is a decimal sign, files called CSV have semicolons or tabs."""
+    path = tmp_path / "q.csv"
+    lines = [("id", "question", "answer"), ("a", '"Is 1,5; or 2 more?"', "2")]
+    path.write_text("".join(separator.join(line) + "\r\n" for line in lines), "utf-8-sig")
+    (found,) = load_questions(QuestionsSettings(path=path)).questions
+    assert (found.id, found.question, found.answer) == ("a", "Is 1,5; or 2 more?", "2")
+
+
+def test_a_byte_that_is_no_text_costs_its_row_of_a_spreadsheet(tmp_path: Path) -> None:
+    """One row of another encoding is named; the rows around it are read."""
+    path = tmp_path / "q.csv"
+    path.write_bytes(b"id,question,answer\na,One?,1\nb,\xe9t\xe9?,2\nc,Three?,3\n")
+    found = load_questions(QuestionsSettings(path=path))
+    assert [one.id for one in found.questions] == ["a", "c"]
+    assert [(one.question_id, one.reason) for one in found.rejections] == [("row-2", "not_utf8")]

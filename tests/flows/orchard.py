@@ -17,6 +17,8 @@ from weak2wise_core.recipes import parse_recipe
 TOKENIZER = Path(__file__).parents[2] / "testbed" / "weak_model"
 SOLVED_UNAIDED, NEVER_HELPED, ONE_TEACHER_HELPS = 0, 1, 2
 """What becomes of a question, by its number modulo 10; of others, either teacher helps."""
+LATE_SEED = 3
+"""From this seed on, every second question that was never helped is."""
 USAGE = {"prompt_tokens": 40, "completion_tokens": 20, "total_tokens": 60}
 
 
@@ -43,25 +45,29 @@ def answer(request: dict[str, Any]) -> Reply:
     texts = [str(message["content"]) for message in request["messages"]]
     number = int(re.findall(r"Crate (\d+):", "\n".join(texts))[0])
     total = 2 * number + 7
-    speak = {"weak": _weak, "judge": _judge}.get(request["model"], _strong)
-    return speak(request["model"], number, total, texts[-1])
+    if request["model"] == "weak":
+        return _weak(number, total, texts[-1])
+    if request["model"] == "judge":
+        return _judge(total, texts[-1])
+    return _strong(request["model"], number, total, seed=request.get("seed", 0))
 
 
-def _weak(_: str, number: int, total: int, text: str) -> Reply:
+def _weak(number: int, total: int, text: str) -> Reply:
     knows = number % 10 == SOLVED_UNAIDED or f"is {total}" in text
     return Reply(content=f"I think it is \\boxed{{{total if knows else -1}}}", usage=USAGE)
 
 
-def _strong(name: str, number: int, total: int, _: str) -> Reply:
+def _strong(name: str, number: int, total: int, *, seed: int) -> Reply:
     dumb = name == "streamed" and number % 10 == ONE_TEACHER_HELPS
-    helps = number % 10 != NEVER_HELPED and not dumb
+    rescued = seed >= LATE_SEED and number % 20 == NEVER_HELPED
+    helps = rescued or (number % 10 != NEVER_HELPED and not dumb)
     step = f"the whole is {total}, which follows by adding" if helps else "let us begin"
     thinking = f"{number} + {number + 7} makes {total}. " + "Let me check. " * (number % 3)
     content = f"## Adding\n{step}\n\n## Final Answer\n\\boxed{{{total}}}"
     return Reply(content=content, reasoning=thinking.strip(), usage=USAGE)
 
 
-def _judge(_: str, number: int, total: int, text: str) -> Reply:
+def _judge(total: int, text: str) -> Reply:
     attempt = "\n".join(re.findall(r"^> (.*)$", text, re.MULTILINE))
     return Reply(content="Yes" if f"boxed{{{total}}}" in attempt else "No", usage=USAGE)
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from prefect.settings import PREFECT_API_URL
 from typer.testing import CliRunner
 
 from flows.cli import app
@@ -94,7 +95,7 @@ def test_help_shows_an_example() -> None:
 
 
 @pytest.mark.slow
-def test_a_stopped_training_goes_on(data: Path, repository: Path, tmp_path: Path) -> None:
+def test_a_stopped_training_goes_on(engine: None, data: Path, repository: Path) -> None:
     """SIGTERM, to the whole group as from a terminal: exit code 143, a checkpoint, one sentence.
 
     The same command again goes on from there.
@@ -104,7 +105,7 @@ def test_a_stopped_training_goes_on(data: Path, repository: Path, tmp_path: Path
     command = [sys.executable, "-m", "flows.cli", "sft", "lessons", "--json"]
     for option in (*options, "training.epochs=12", "training.save_every_steps=4"):
         command += ["--set", option]
-    environment = os.environ | {"PREFECT_HOME": str(tmp_path / "prefect")}
+    environment = os.environ | {"PREFECT_API_URL": PREFECT_API_URL.value() or ""}
 
     def start() -> subprocess.Popen[str]:
         return subprocess.Popen(

@@ -1,22 +1,17 @@
 """Laws of two builds that run at the same time on one data folder."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from benchmarks.loopback import LoopbackServer
 from benchmarks.loopback_replies import Reply
 from tests.flows.auditing import check_adds_up, file_bytes
 from tests.flows.orchard import answer, content_for, rows, write_rows
+from tests.flows.processes import BuildProcess
 from weak2wise_core.stores.replies import ReplyStore
 
 pytestmark = pytest.mark.slow
@@ -24,7 +19,7 @@ pytestmark = pytest.mark.slow
 QUESTIONS = rows(60)
 IN_FLIGHT = 4
 """Calls of one build at once."""
-Start = Callable[..., subprocess.Popen[str]]
+Start = Callable[..., BuildProcess]
 
 
 def unhurried(request: dict[str, Any]) -> Reply:
@@ -34,37 +29,15 @@ def unhurried(request: dict[str, Any]) -> Reply:
 
 
 @pytest.fixture
-def start(engine: None, repository: Path, tmp_path: Path) -> Start:
-    """Starts `weak2wise build` in a process of its own, below the session's task engine."""
-    from prefect.settings import PREFECT_API_URL
+def start(engine: None, tmp_path: Path) -> Start:
+    """Starts a build in a process of its own."""
 
-    environment = os.environ | {"PREFECT_API_URL": PREFECT_API_URL.value() or ""}
-
-    def run(server: LoopbackServer, data: Path) -> subprocess.Popen[str]:
-        questions = write_rows(tmp_path / "q.jsonl", QUESTIONS)
-        content = content_for(server.base_url, questions)
+    def run(server: LoopbackServer, data: Path) -> BuildProcess:
+        content = content_for(server.base_url, write_rows(tmp_path / "q.jsonl", QUESTIONS))
         content["execution"] |= {"in_flight": IN_FLIGHT}
-        recipe = tmp_path / "recipe.yaml"
-        recipe.write_text(yaml.safe_dump(content), encoding="utf-8")
-        return subprocess.Popen(
-            [sys.executable, "-m", "flows.cli", "build", str(recipe), "--json"],
-            cwd=repository,
-            env=environment | {"WEAK2WISE_DATA": str(data)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        return BuildProcess(content, recipe=tmp_path / "recipe.yaml", data=data)
 
     return run
-
-
-def facts_of(process: subprocess.Popen[str]) -> dict[str, Any]:
-    """What a build that went well printed."""
-    output, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    found: dict[str, Any] = json.loads(output)
-    assert found["state"] == "Completed"
-    return found
 
 
 def test_two_builds_share_every_reply(start: Start, tmp_path: Path) -> None:
@@ -73,14 +46,15 @@ def test_two_builds_share_every_reply(start: Start, tmp_path: Path) -> None:
     What one of them asks just now the other one waits for; each counts what it paid itself.
     """
     with LoopbackServer(unhurried) as server:
-        facts = [facts_of(one) for one in [start(server, tmp_path / "both") for _ in range(2)]]
+        facts = [one.facts() for one in [start(server, tmp_path / "both") for _ in range(2)]]
         shared, most_in_flight = server.stats()["requests"], server.stats()["most_in_flight"]
     with LoopbackServer(answer) as server:
-        alone = facts_of(start(server, tmp_path / "alone"))
+        alone = start(server, tmp_path / "alone").facts()
         needed = server.stats()["requests"]
     assert shared == needed == alone["run"]["calls"]
     assert most_in_flight > IN_FLIGHT, "the builds did not overlap"
     assert sum(one["run"]["calls"] for one in facts) == shared
+    assert {one["state"] for one in (*facts, alone)} == {"Completed"}
     assert {one["version"] for one in facts} == {alone["version"]}
     folders = [Path(one["folder"]) for one in (*facts, alone)]
     check_adds_up(folders[0], ids=[row["id"] for row in QUESTIONS])
@@ -95,9 +69,9 @@ def test_a_killed_build_holds_up_nobody(start: Start, tmp_path: Path) -> None:
         while server.stats()["requests"] < 40:
             assert time.monotonic() < deadline, "the builds never began"
             time.sleep(0.02)
-        first.send_signal(signal.SIGKILL)
-        first.communicate()
-        facts = facts_of(second)
+        first.kill()
+        first.died()
+        facts = second.facts()
         asked = server.stats()["requests"]
     with ReplyStore(tmp_path / "data" / "replies.sqlite") as store:
         replies = store.stats().replies

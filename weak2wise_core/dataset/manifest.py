@@ -11,6 +11,7 @@ from typing import Any
 from weak2wise_core.config import Recipe
 from weak2wise_core.dataset.contents import Contents
 from weak2wise_core.dataset.returned import changed
+from weak2wise_core.dataset.zero_scores import zero_scores
 from weak2wise_core.gateway import price
 from weak2wise_core.records import (
     RejectionKind,
@@ -26,7 +27,7 @@ FORMAT = "weak2wise.dataset/1"
 def summary(contents: Contents) -> dict[str, Any]:
     """The part of a manifest that does not depend on how the tables are written."""
     recipe, models = contents.recipe, returned_models(contents)
-    change = changed(models)
+    change, zeros = changed(models), zero_scores(contents)
     return {
         "counts": counts(contents),
         "dropped": _by_reason(contents, RejectionKind.DROPPED),
@@ -37,6 +38,7 @@ def summary(contents: Contents) -> dict[str, Any]:
             "told_answer": sum(one.told_answer for one in contents.candidates),
         },
         "golden": _golden(contents),
+        **({"zero_score": zeros} if zeros else {}),
         "models": models,
         **({"models_changed": change} if change else {}),
         "prompts": dict(contents.prompts),

@@ -11,6 +11,7 @@ from weak2wise_core.dataset.card import CHAT, card
 from weak2wise_core.dataset.contents import Contents, by_id
 from weak2wise_core.dataset.conversations import conversations
 from weak2wise_core.dataset.manifest import FORMAT, summary
+from weak2wise_core.dataset.zero_scores import AWAITING
 from weak2wise_core.hashing import content_hash
 from weak2wise_core.records import (
     Attempt,
@@ -115,7 +116,7 @@ def _queue(contents: Contents) -> list[QueuedQuestion]:
     waiting = [
         questions[item.question_id]
         for item in contents.rejections
-        if item.reason == "awaiting_annotation"
+        if item.reason == AWAITING
     ]
     return [QueuedQuestion(id=one.id, question=one.question, answer=one.answer) for one in waiting]
 

@@ -139,7 +139,11 @@ def _lock(descriptor: int, place: int, *, kind: int) -> None:
         fcntl.fcntl(
             descriptor, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, kind, os.SEEK_SET, place, 1, 0)
         )
-    elif kind == fcntl.F_UNLCK:
-        fcntl.lockf(descriptor, fcntl.LOCK_UN, 1, place)
     else:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+        _process_lock(descriptor, place, kind=kind)
+
+
+def _process_lock(descriptor: int, place: int, *, kind: int) -> None:
+    free = kind == fcntl.F_UNLCK
+    how = fcntl.LOCK_UN if free else fcntl.LOCK_EX | fcntl.LOCK_NB
+    fcntl.lockf(descriptor, how, 1, place)

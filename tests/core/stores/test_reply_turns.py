@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from weak2wise_core.records import ChatReply
+from weak2wise_core.stores import reply_turns
 from weak2wise_core.stores.replies import ReplyStore
 from weak2wise_core.stores.reply_turns import Turn, Turns
 
@@ -110,10 +111,16 @@ def test_a_place_never_has_two_holders(tmp_path: Path, seed: int) -> None:
         handle.close()
 
 
+@pytest.mark.parametrize("lock", ["of this system", "of the process"])
 def test_a_killed_process_loses_its_turns_at_once(
-    tmp_path: Path, start: Start, key_of: KeyOf
+    tmp_path: Path, start: Start, key_of: KeyOf, lock: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SIGKILL leaves nothing that would have to lapse: the next look finds the turn free."""
+    """SIGKILL leaves nothing that would have to lapse: the next look finds the turn free.
+
+    So it is with the locks of Linux, and with those that every system has.
+    """
+    if lock == "of the process":
+        monkeypatch.setattr(reply_turns, "_lock", reply_turns._process_lock)
     path = tmp_path / "replies.sqlite"
     with ReplyStore(path) as store, start("hold_turn", path, "q") as holder:
         assert holder.stdout is not None
