@@ -41,7 +41,7 @@ def recipe_for(server: LoopbackServer, rows: Path, tokenizer: Path) -> Recipe:
             "judging": {"method": "llm", "votes": 3},
             "truncation": {"method": "endpoint", "over_tokens": 200},
             "sft": {"max_tokens": 8192},
-            "execution": {"questions_per_task": 10, "in_flight": 32},
+            "execution": {"questions_per_task": 10, "in_flight": 32, "speculate": "never"},
         }
     )
 
