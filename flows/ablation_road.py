@@ -79,13 +79,14 @@ class ScoredRows:
         ]
         ids = {one.question_id for one in usable}
         questions = [question for question in self.questions if question.id in ids]
-        gate = asyncio.Semaphore(runtime.recipe.execution.shards_in_flight)
+        execution = runtime.recipe.execution
+        largest = execution.shard_size(len(questions))
+        gate = asyncio.Semaphore(execution.shards_at_once(largest))
 
         async def one(shard: Shard) -> tuple[MaskOutcomes, ...]:
             async with gate:
                 return await _score(shard, usable, runtime)
 
-        largest = runtime.recipe.execution.questions_per_task
         runtime.progress.questions = len(questions)
         parts = await gather_all([one(s) for s in shards_of(questions, largest=largest)])
         self.outcomes = [
