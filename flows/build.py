@@ -45,7 +45,7 @@ async def weak2wise(recipe: Recipe) -> State[Any]:
     nothing, as `TooManyQuarantined`, `StoppedAtBudget` or `Failed`. Starting the same build again
     goes on where it ended: what a model answered is never asked again.
     """
-    async with open_runtime(recipe, data=data_folder(), progress=PROGRESS.get()) as runtime:
+    async with open_runtime(recipe, data=data_folder(), progress=_watched()) as runtime:
         runtime.progress.earlier = await asyncio.to_thread(earlier_ids, runtime.data / "datasets")
         remove_abandoned(runtime.data / SHARDS)
         with scratch_folder(runtime.data / SHARDS / "loose") as scratch:
@@ -55,6 +55,11 @@ async def weak2wise(recipe: Recipe) -> State[Any]:
                 await report_run(runtime, contents=None)
                 return Failed(name="StoppedAtBudget", message=str(stop))
             return await _finish(contents, runtime)
+
+
+def _watched() -> Progress | None:
+    # apart from the flow, which is sent to other processes: a context variable cannot be
+    return PROGRESS.get()
 
 
 async def _build(recipe: Recipe, runtime: Runtime, scratch: Path) -> StoredContents:

@@ -13,14 +13,14 @@ from prefect.client.orchestration import get_client
 from prefect.logging import get_run_logger
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.task_runners import TaskRunner
-from prefect.utilities.annotations import quote
 
-from flows.carrying import Delivery, Load, carry_shards
+from flows.carrying import Delivery, Load, Parcel, carry_shards
 from flows.travelling import Done, Luggage
+from tasks.loops import check_runner
 from tasks.runtime import Runtime
 from tasks.shards import keep
 from weak2wise_core.config import Recipe, Runner
-from weak2wise_core.errors import BudgetReachedError, MissingExtraError, Weak2WiseError
+from weak2wise_core.errors import BudgetReachedError, Weak2WiseError
 from weak2wise_core.records import Rejection, RejectionKind
 from weak2wise_core.sharding import Shard
 from weak2wise_core.shares import Spending, dealt, divided, most_processes
@@ -60,6 +60,7 @@ async def travel_elsewhere(
     """
     fleet = Fleet(runtime, luggage=luggage, scratch=scratch)
     pending, tries, spent = {shard.name: shard for shard in shards}, 0, Spending()
+    found = Round()
     with task_runner(runtime.recipe, processes(runtime.recipe, len(shards))) as runner:
         while pending:
             found = await fleet.send(list(pending.values()), runner, spent=spent)
@@ -96,7 +97,7 @@ class Fleet:
         try:
             with temporary_settings({PREFECT_API_URL: url}):
                 futures = [
-                    runner.submit(carry_shards, {"load": cast("Load", quote(load))})
+                    runner.submit(carry_shards, {"parcel": Parcel(load)})
                     for load in self._loads(shards, spent)
                 ]
             return _joined(await gather_all([_delivery(one) for one in futures]))
@@ -151,14 +152,9 @@ def task_runner(recipe: Recipe, count: int) -> Iterator[TaskRunner[Any]]:
     Raises:
         MissingExtraError: Dask or Ray is not installed.
     """
+    check_runner(recipe)
     kind = recipe.execution.runner
-    try:
-        made = _dask(count) if kind is Runner.DASK else _ray(count)
-    except ImportError as error:
-        raise MissingExtraError(
-            f"execution.runner {kind.value} needs packages that are not installed "
-            f"({error.name}). Run: pip install 'weak2wise[scale]'"
-        ) from error
+    made = _dask(count) if kind is Runner.DASK else _ray(count)
     get_run_logger().info("%d processes by %s", count, kind.value)
     with made as runner:
         yield runner
@@ -166,7 +162,7 @@ def task_runner(recipe: Recipe, count: int) -> Iterator[TaskRunner[Any]]:
 
 def _dask(count: int) -> TaskRunner[Any]:
     import dask
-    from prefect_dask import DaskTaskRunner
+    from prefect_dask.task_runners import DaskTaskRunner
 
     # A process of a build starts others, for math-verify; a daemon may not.
     dask.config.set({"distributed.worker.daemon": False})
@@ -181,11 +177,12 @@ def _dask(count: int) -> TaskRunner[Any]:
 
 
 def _ray(count: int) -> TaskRunner[Any]:
-    from prefect_ray import RayTaskRunner
+    from prefect_ray.task_runners import RayTaskRunner
 
-    return RayTaskRunner(
+    made: TaskRunner[Any] = RayTaskRunner(
         init_kwargs={"num_cpus": count, "include_dashboard": False, "log_to_driver": False}
     )
+    return made
 
 
 async def _delivery(future: Any) -> Delivery | BaseException:

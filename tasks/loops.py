@@ -1,4 +1,7 @@
-"""Event loops: uvloop, which spends less of a processor on every call, where it is installed."""
+"""What the extra `scale` brings: uvloop, and the packages behind `execution.runner`.
+
+uvloop spends less of a processor on every call, and is used wherever it is installed.
+"""
 
 import asyncio
 import importlib
@@ -6,7 +9,16 @@ import importlib.util
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from weak2wise_core.config import Recipe, Runner
+from weak2wise_core.errors import MissingExtraError
+
 R = TypeVar("R")
+
+_PACKAGES = {
+    Runner.ASYNC: (),
+    Runner.DASK: ("prefect_dask", "distributed"),
+    Runner.RAY: ("prefect_ray", "ray"),
+}
 
 
 def run(coroutine: Coroutine[Any, Any, R]) -> R:
@@ -23,3 +35,18 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
         "uvloop"
     ).new_event_loop
     return factory
+
+
+def check_runner(recipe: Recipe) -> None:
+    """Make sure that the packages behind `execution.runner` are there, before the engine starts.
+
+    Raises:
+        MissingExtraError: One is not installed.
+    """
+    runner = recipe.execution.runner
+    for name in _PACKAGES[runner]:
+        if importlib.util.find_spec(name) is None:
+            raise MissingExtraError(
+                f"execution.runner {runner.value} needs {name}, which is not installed. Run: "
+                "pip install 'weak2wise[scale]', or set execution.runner: async"
+            )

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from weak2wise_core.dataset.drift import Asked, EarlierIds, ModelChange
@@ -54,7 +54,7 @@ class Progress:
     def report(self) -> dict[str, Any]:
         """How far this process is, as plain values for another one; see `take`."""
         return {
-            "accounts": [[*key, asdict(one)] for key, one in self.accounts.items()],
+            "accounts": [[*key, one.as_plain()] for key, one in self.accounts.items()],
             "entered": dict(self.entered),
             "cached": dict(self.cached),
             "left": [[*key, count] for key, count in self._left.items()],

@@ -153,6 +153,10 @@ class Account:
         error.model, error.draw = model, draw
         return error
 
+    def as_plain(self) -> dict[str, Any]:
+        """Plain values for JSON, by the names of the fields."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
+
     def absorb(self, other: "Account") -> None:
         """Count what another process asked."""
         for one in fields(self):

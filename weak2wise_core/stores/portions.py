@@ -67,9 +67,11 @@ class PortionFile:
             with self.path.open("rb") as file:
                 file.seek(start)
                 frame = file.read(length)
-            return _MAKE(orjson.loads(zstandard.ZstdDecompressor().decompress(frame)))
+            plain = orjson.loads(zstandard.ZstdDecompressor().decompress(frame))
+            portion: Portion = _MAKE(plain)
         except (OSError, ValueError, KeyError, TypeError, zstandard.ZstdError) as error:
             raise _damaged(self.path, error) from error
+        return portion
 
 
 _MAKE: Final = maker(Portion)
