@@ -29,6 +29,7 @@ from weak2wise_core.dataset.publishing import Unpublished
 from weak2wise_core.dataset.tally import Tally
 from weak2wise_core.errors import BudgetReachedError
 from weak2wise_core.importing import load_imported
+from weak2wise_core.questions import QuestionSet
 from weak2wise_core.records import CandidateTrace, Question, RejectionKind
 from weak2wise_core.sharding import shards_of
 from weak2wise_core.stores.files import remove_abandoned, scratch_folder
@@ -81,11 +82,18 @@ async def _build(recipe: Recipe, runtime: Runtime, scratch: Path) -> StoredConte
     move = travel if recipe.execution.runner is Runner.ASYNC else travel_elsewhere
     async with live_progress(runtime.progress, dataset=recipe.dataset):
         await move(shards, runtime=runtime, luggage=luggage, scratch=scratch, done=results.append)
+    return contents_of(loaded, results, runtime=runtime)
+
+
+def contents_of(
+    loaded: QuestionSet, results: Sequence[ShardResult], *, runtime: Runtime
+) -> StoredContents:
+    """What the shards of a build contributed, added up; their rows stay in their files."""
     tally = Tally()
     for result in results:
         tally.absorb(result.tally)
     return StoredContents(
-        recipe=recipe,
+        recipe=runtime.recipe,
         rows=loaded.rows,
         questions=loaded.questions,
         files=[result.file for result in results],
