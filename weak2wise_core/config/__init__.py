@@ -15,6 +15,7 @@ from weak2wise_core.config.execution import (
 )
 from weak2wise_core.config.models import Backend, Models, ModelSpec, Prices, StrongModelSpec
 from weak2wise_core.config.recipe import Recipe
+from weak2wise_core.config.selection import SelectionSettings, Selector
 from weak2wise_core.config.stages import (
     DecontaminationSettings,
     FilterSettings,
@@ -61,6 +62,8 @@ __all__ = [
     "Recipe",
     "Runner",
     "SFTFormatSettings",
+    "SelectionSettings",
+    "Selector",
     "Settings",
     "Speculation",
     "StepMaskSettings",

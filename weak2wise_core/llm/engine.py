@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from weak2wise_core.config import ModelSpec
 from weak2wise_core.errors import FatalModelError, MissingExtraError, RequestRefusedError
 from weak2wise_core.llm.batching import Answer, Dropped, Prompt
+from weak2wise_core.llm.forced import Fit, Passage, read_passages
 from weak2wise_core.llm.lazy import IMPORTING
+from weak2wise_core.llm.memory import within_memory
 from weak2wise_core.llm.protocol import Sampling
 from weak2wise_core.llm.sampling import HONOURED, Choice, RowwiseChooser, noise_seed
 from weak2wise_core.llm.tokens import Tokens
@@ -39,8 +41,6 @@ _NEUTRAL = frozenset(
 # A model with fewer parameters gains nothing from several CPU threads and waits for them instead:
 # 0.9 million parameters ran 5 to 10 times slower with two threads on two busy cores than with one.
 _SMALL_MODEL = 20_000_000
-
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 class Engine:
@@ -114,15 +114,28 @@ class Engine:
         Raises:
             MemoryError: The batch does not fit; smaller ones still may.
         """
-        try:
-            return self._generate(prompts, dropped=dropped)
-        except RuntimeError as error:
-            reason = str(error).split("\n", 1)[0]
-            if not any(sign in str(error).lower() for sign in _OUT_OF_MEMORY):
-                raise
-        # only here, where the error and with it the tensors of the failed batch are gone
-        _empty_cache(self._model.device.type)
-        raise MemoryError(reason)
+        return within_memory(
+            lambda: self._generate(prompts, dropped=dropped), device_kind=self._model.device.type
+        )
+
+    def read(self, passages: Sequence[Passage], *, batch_size: int) -> list[tuple[Fit, ...] | None]:
+        """The fit of passages, a batch at a time; None for one that exceeds the context.
+
+        Args:
+            passages: In any order.
+            batch_size: Rows read together at most.
+
+        Raises:
+            FatalModelError: One passage alone does not fit into memory.
+            RequestRefusedError: The chat template does not take these roles.
+        """
+        return read_passages(
+            passages,
+            model=self._model,
+            tokens=self.tokens,
+            context=self._context,
+            batch_size=batch_size,
+        )
 
     def _generate(self, prompts: Sequence[Prompt], *, dropped: Dropped) -> list[Answer]:
         with IMPORTING:
@@ -256,12 +269,3 @@ def _device(asked: str | None) -> str:
             "of the model in the recipe, or leave it out."
         )
     return asked or found[0]
-
-
-def _empty_cache(device_kind: str) -> None:
-    import torch
-
-    if device_kind == "cuda":
-        torch.cuda.empty_cache()
-    elif device_kind == "mps":
-        torch.mps.empty_cache()

@@ -17,6 +17,7 @@ from weak2wise_core.config import ModelSpec
 from weak2wise_core.errors import FatalModelError, RecipeError
 from weak2wise_core.llm.batching import Answer, BatchQueue, Dropped, LocalStats, Prompt
 from weak2wise_core.llm.engine import Engine, load_engine
+from weak2wise_core.llm.forced import Fit, Passage
 from weak2wise_core.llm.protocol import Sampling
 from weak2wise_core.llm.replies import OPENING_TAG, split_thinking
 from weak2wise_core.llm.weights import folder_digest, model_folder, model_name
@@ -119,6 +120,14 @@ class TransformersModel:
             usage=Usage(prompt_tokens=len(prompt.ids), completion_tokens=answer.completion_tokens),
             model=self._name,
         )
+
+    async def read(self, passages: Sequence[Passage]) -> list[tuple[Fit, ...] | None]:
+        """How well texts fit the model; see `PassageReader.read`. It reads between its answers."""
+        loading = asyncio.wrap_future(self._loading())
+        loading.add_done_callback(_seen)
+        engine = await asyncio.shield(loading)
+        reading = self._executor.submit(engine.read, passages, batch_size=self._spec.batch_size)
+        return await asyncio.wrap_future(reading)
 
     async def aclose(self) -> None:
         """End the thread and free the model; calls that wait fail with `FatalModelError`."""
