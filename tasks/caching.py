@@ -112,6 +112,7 @@ def _measure_traces(recipe: Recipe, prompts: PromptSet) -> dict[str, Any]:
         "measured_by": MEASURED_BY,
         "formulas": deciding(recipe.selection),
         "prompt_suffix": recipe.sft.prompt_suffix,
+        "solve": prompts.solve.version,
     }
 
 

@@ -30,6 +30,7 @@ async def measure_traces(
         count_tokens=tokens.count,
         selection=recipe.selection,
         sft=recipe.sft,
+        solve=runtime.prompts.solve,
     )
 
     async def one(question: Question) -> list[TraceMeasure]:

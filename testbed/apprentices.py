@@ -41,7 +41,7 @@ TEMPERATURE = 0.7
 _LAST_TITLE = "## Final Answer"
 _SAME_AS_WEAK = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 TRAINING = Training(
-    seed=1, steps=450, rows=10, length=640, matrix_rate=0.01, other_rate=0.0015, tokenizer_texts=0
+    seed=1, steps=800, rows=12, length=512, matrix_rate=0.02, other_rate=0.003, tokenizer_texts=0
 )
 
 

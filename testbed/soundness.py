@@ -28,9 +28,7 @@ def is_sound(question: str, thinking: str) -> bool:
     """
     way, _, _ = thinking.partition(_ANSWERS)
     told = [
-        " ".join(found.groups()[:4])
-        for found in _EQUATION.finditer(way)
-        if not found["taken_back"]
+        " ".join(found.groups()[:4]) for found in _EQUATION.finditer(way) if not found["taken_back"]
     ]
     return told == _equations(read_problem(question))
 

@@ -99,9 +99,9 @@ class BinaryCut:
     Source: Wang et al. 2025, "Efficient Long CoT Reasoning in Small Language Models"
     (arXiv:2505.18440): binary cutting, each cut checked by the small model itself. Our reading: the
     paper prunes one trace; as a selector we prefer the candidate whose cut is the shortest, cut
-    between sentences. A beginning is enough when the model, told that the thinking ends there,
-    would greedily write the ground-truth answer, which needs no generation: every token of the
-    answer has rank 1.
+    between sentences. A beginning is enough when the model, told that the thinking ends there and
+    made to open a box, would greedily fill in the ground-truth answer. That needs no generation:
+    every token of the answer has rank 1.
     """
 
     def __init__(self, parts: int) -> None:

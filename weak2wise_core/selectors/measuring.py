@@ -8,7 +8,8 @@ reading   what is read, after the question in the chat template
 whole     `<think> trace </think> answer` once: log_probability, rank_surprisal (all tokens),
           solution_likelihood (the answer's tokens)
 local     every sentence of the trace after the few before it: local_naturalness
-cutting   beginnings of the trace, each followed by `</think> answer`: binary_cutting
+cutting   the question with the filter's instruction (SOLVE), and beginnings of the trace, each
+          followed by the answer in a box: binary_cutting
 ========  =====================================================================================
 """
 
@@ -18,6 +19,7 @@ from enum import StrEnum
 
 from weak2wise_core.config import SelectionSettings, Selector, SFTFormatSettings
 from weak2wise_core.llm.forced import Fit, Passage, PassageReader
+from weak2wise_core.prompts import Prompt
 from weak2wise_core.records import CandidateTrace, Message, Question, TraceMeasure
 from weak2wise_core.selectors.formulas import (
     BinaryCut,
@@ -70,6 +72,8 @@ class Measurer:
     """Its tokenizer."""
     selection: SelectionSettings
     sft: SFTFormatSettings
+    solve: Prompt
+    """The filter's question to the weak model, which asks for a boxed answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +81,7 @@ class _Trace:
     """A candidate with what stands before and after it."""
 
     candidate: CandidateTrace
+    question: Question
     messages: tuple[Message, ...]
     thinking: str
     answer: str
@@ -123,6 +128,7 @@ def _trace(candidate: CandidateTrace, question: Question, measurer: Measurer) ->
     prompt = sft_prompt(question, settings=measurer.sft)
     return _Trace(
         candidate=candidate,
+        question=question,
         messages=(Message(role="user", content=prompt),),
         thinking=candidate.normal_reasoning.strip(),
         answer=f" {question.answer.strip()}",
@@ -182,7 +188,7 @@ async def _cutting(traces: Sequence[_Trace], measurer: Measurer) -> list[TraceMe
     told = [list(_beginnings(trace.thinking)) for trace in traces]
     searches = [BinaryCut(len(one)) for one in told]
     while asked := [(n, kept) for n, one in enumerate(searches) if (kept := one.asks) is not None]:
-        passages = [_beginning(traces[n], told[n][kept - 1]) for n, kept in asked]
+        passages = [_boxed(traces[n], told[n][kept - 1], solve=measurer.solve) for n, kept in asked]
         for (n, _), fits in zip(asked, await measurer.reader.read(passages), strict=True):
             searches[n].answer(enough=fits is not None and _is_greedy(fits[0]))
     return [
@@ -202,9 +208,13 @@ def _beginnings(thinking: str) -> Iterable[str]:
         yield thinking[:end]
 
 
-def _beginning(trace: _Trace, text: str) -> Passage:
+def _boxed(trace: _Trace, text: str, *, solve: Prompt) -> Passage:
+    """A beginning of a trace, and the answer in a box, which the model is about to fill in."""
+    request = solve.fill(question=trace.question.question)
     return Passage(
-        messages=trace.messages, given=f"{_OPENING}{text}{_CLOSING}", pieces=(trace.answer,)
+        messages=(Message(role="user", content=request),),
+        given=rf"{_OPENING}{text}{_CLOSING} \boxed{{",
+        pieces=(f"{trace.question.answer.strip()}}}",),
     )
 
 
