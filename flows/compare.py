@@ -17,7 +17,7 @@ from tasks.runtime import data_folder, open_runtime
 from tasks.training_jobs import find_dataset
 from weak2wise_core.ablation.planning import check_dataset, check_recipe, training_recipe
 from weak2wise_core.ablation.results import AblationResult
-from weak2wise_core.comparison.planning import arms_recipe, inputs_of, usable
+from weak2wise_core.comparison.planning import arms_recipe, filled, inputs_of, usable
 from weak2wise_core.comparison.results import ComparisonResult
 from weak2wise_core.config import Recipe, Selector
 from weak2wise_core.dataset.reading import DatasetFolder
@@ -79,9 +79,9 @@ async def _compare(
         progress.phase = "reading traces with the weak model"
         await rows.measure(readings_for(selectors), runtime)
     progress.phase = "comparing choices"
+    pools = filled(rows.pools())
     tables = [
-        await compare_pool(recipe, handed_over(pool), handed_over(selectors))
-        for pool in rows.pools()
+        await compare_pool(recipe, handed_over(pool), handed_over(selectors)) for pool in pools
     ]
     trained = await _train(dataset, recipe, selectors) if train else None
     result = ComparisonResult(

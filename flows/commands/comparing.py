@@ -273,13 +273,15 @@ def _show_pool(tables: "PoolTables", result: "ComparisonResult", console: Consol
     lines = [
         (f"{number}  {name}", *row) for number, (name, *row) in zip(numbers, shares, strict=True)
     ]
-    _print("Share of the questions with the same choice", ("", *numbers), lines, console)
+    _print("The same choice, in % of the questions", ("", *numbers), lines, console)
 
 
 def _print(
     title: str, head: tuple[str, ...], rows: list[tuple[str, ...]], console: Console
 ) -> None:
-    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
+    table = Table(
+        box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title=title, title_justify="left", title_style="bold"
+    )
     for name in head:
         table.add_column(name, no_wrap=name != head[-1])
     for row in rows:

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
+from weak2wise_core.ablation.pools import Pool
 from weak2wise_core.ablation.results import AblationResult
 from weak2wise_core.comparison.results import METHOD
 from weak2wise_core.config import JudgeMethod, Recipe, Selector, TruncationMethod
 from weak2wise_core.config.ablation import Arm
 from weak2wise_core.config.recipe import without_probabilities
 from weak2wise_core.dataset.reading import DatasetFolder
-from weak2wise_core.errors import RecipeError
+from weak2wise_core.errors import BuildError, RecipeError
 from weak2wise_core.recipes import parse_recipe
 from weak2wise_core.selectors.measuring import MEASURED_BY, deciding
 
@@ -33,6 +34,21 @@ def arms_recipe(recipe: Recipe, selectors: Sequence[Selector]) -> Recipe:
     arms = tuple(Arm.of(one) for one in selectors)
     ablation = recipe.ablation.model_copy(update={"arms": arms, "length_balanced_arms": arms})
     return recipe.model_copy(update={"ablation": ablation})
+
+
+def filled(pools: Sequence[Pool]) -> Sequence[Pool]:
+    """The same pools, made sure to have something to choose from.
+
+    Raises:
+        BuildError: One of them has no question.
+    """
+    for pool in pools:
+        if not pool.questions:
+            raise BuildError(
+                f"pool {pool.name}: there is no question with a scored candidate that helps; left "
+                f"out: {dict(pool.left_out)}"
+            )
+    return pools
 
 
 def inputs_of(

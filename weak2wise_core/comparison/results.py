@@ -55,7 +55,7 @@ def selector_head(tables: PoolTables, *, trained: bool) -> tuple[str, ...]:
         "selector",
         "tokens",
         "score",
-        *(f"of {name}" for name in _strong_models(tables)),
+        *_strong_models(tables),
         *(("sound", "AUC") if known else ()),
         *(("accuracy", "95% interval") if trained else ()),
     )
@@ -91,21 +91,21 @@ def _line(
         row.selector.value,
         f"{row.mean_tokens:.0f}",
         f"{row.mean_score:.3f}",
-        *(f"{row.by_strong_model.get(name, 0):.2f}" for name in _strong_models(tables)),
+        *(f"{row.by_strong_model.get(name, 0):.0%}" for name in _strong_models(tables)),
         *((_decimals(row.sound), _decimals(row.auc)) if known else ()),
         *(told if has_trained else ()),
     )
 
 
 def agreement_table(tables: PoolTables) -> list[tuple[str, ...]]:
-    """A square of selectors, its first line the head: share of the questions with one choice."""
+    """A square of selectors, its first line the head: % of the questions with the same choice."""
     names = [row.selector for row in tables.selectors]
     shares = {(one.first, one.second): one.share for one in tables.agreements}
     lines = [
         (
             first.value,
             *(
-                "1" if first is second else f"{_either(shares, first, second):.2f}"
+                "" if first is second else f"{100 * _either(shares, first, second):.0f}"
                 for second in names
             ),
         )

@@ -56,9 +56,9 @@ def markdown(result: ComparisonResult) -> str:
     parts = [
         f"# Selectors on {result.name}",
         f"Version `{result.version}`. Every selector chose from the same scored candidates. "
-        "*Tokens* and *score* (step-mask) are means over the chosen traces, whole; *of NAME* is "
-        "the share of a strong model. *Sound* and *AUC* (within a question) compare with the "
-        "known quality of the traces, where it is known.",
+        "*Tokens* and *score* (step-mask) are means over the chosen traces, whole; a column with "
+        "the name of a strong model is its share of them. *Sound* and *AUC* (within a question) "
+        "compare with the known quality of the traces, where it is known.",
     ]
     for tables in result.pools:
         parts += [f"## Pool {tables.pool}: {tables.questions} questions", *_pool(tables, result)]
@@ -80,6 +80,7 @@ def _pool(tables: PoolTables, result: ComparisonResult) -> Iterator[str]:
         if trained is not None:
             lines = difference_table(tables, trained=trained, benchmark=benchmark)
             yield _table([DIFFERENCE_HEAD, *lines])
+    yield "How often two selectors choose the same trace, in % of the questions:"
     yield _table(agreement_table(tables))
     yield f"![agreement, lengths and teachers](selectors-{tables.pool}.svg)"
 

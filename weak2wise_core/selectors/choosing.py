@@ -78,10 +78,12 @@ def select(
     Raises:
         ValueError: The candidates belong to several questions, or one of them is there twice.
     """
-    wish = preference(by, evidence=evidence, choosing=choosing)
     scored = [one for one in one_question(outcomes) if is_judged(one)]
+    if not scored:
+        return None
     # `min` takes the first of equals, and by then they stand in the order that settles ties
-    return min(sorted(scored, key=tie_break), key=wish, default=None)
+    scored.sort(key=tie_break)
+    return min(scored, key=preference(by, evidence=evidence, choosing=choosing))
 
 
 Preference: TypeAlias = Callable[[MaskOutcomes], tuple[Any, ...]]
