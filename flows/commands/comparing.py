@@ -279,9 +279,8 @@ def _show_pool(tables: "PoolTables", result: "ComparisonResult", console: Consol
 def _print(
     title: str, head: tuple[str, ...], rows: list[tuple[str, ...]], console: Console
 ) -> None:
-    table = Table(
-        box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title=title, title_justify="left", title_style="bold"
-    )
+    console.print(Text(title, style="bold"), soft_wrap=True)  # a table's own title wraps with it
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in head:
         table.add_column(name, no_wrap=name != head[-1])
     for row in rows:
