@@ -157,9 +157,8 @@ async def test_known_quality_is_that_of_the_traces(
     candidates = pd.read_parquet(published.folder / "candidates.parquet")
     golden = pd.read_parquet(published.folder / "golden.parquet")
     chosen = golden.merge(candidates, on=["question_id", "strong_model", "draw"])
-    sound = [
-        is_sound(questions[row.question_id], row.normal_reasoning) for row in chosen.itertuples()
-    ]
+    pairs = zip(chosen["question_id"], chosen["normal_reasoning"], strict=True)
+    sound = [is_sound(str(questions.loc[question]), str(text)) for question, text in pairs]
     (row,) = found.result.pools[0].selectors
     assert row.sound == pytest.approx(sum(sound) / len(sound), abs=1e-6)
 
