@@ -7,7 +7,7 @@ is missing is named where its text is known, and bounded where it depends on oth
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from weak2wise_core.config import Policy, SelectionSettings, TruncationMethod
+from weak2wise_core.config import Policy, TruncationMethod
 from weak2wise_core.errors import TraceFormatError
 from weak2wise_core.planning.answering import NotStoredError, StoredModel, StoredModels
 from weak2wise_core.planning.ballots import KnownVote, ballot_bounds, open_ballot
@@ -184,14 +184,8 @@ class _Replay:
             candidates=candidates,
             outcomes=outcomes,
             settings=self._scene.recipe.step_mask,
-            selection=self._selection,
+            selection=self._scene.selection,
         )
-
-    @property
-    def _selection(self) -> SelectionSettings:
-        """Who chooses; what takes reading traces with the weak model is for the build to find."""
-        selection = self._scene.recipe.selection
-        return SelectionSettings() if selection.by.reads_model else selection
 
     def _settled(
         self, chosen: GoldenReasoning | Rejection | None
