@@ -7,7 +7,7 @@ knows the quality of a sample beforehand: `testbed.soundness` reads it off the t
 
     python -m testbed.apprentices --out DIR --seed 1
 
-trains it again, from the weak model's weights, in about seven minutes on one core.
+trains it again, from the weak model's weights, in about 13 minutes on one core.
 """
 
 import argparse
@@ -126,8 +126,8 @@ class ApprenticeModel:
 def _with_told_answer(steps: str, *, answer: str) -> str:
     """The steps with the answer that the teacher was told under their last title.
 
-    Who is told the answer states it (section 3.3); a model of this size miscopies it four times in
-    five, and every such candidate would be refused.
+    Who is told the answer states it (section 3.3); a model of this size often miscopies it, and
+    every such candidate would be refused.
     """
     before, title, _ = steps.rpartition(_LAST_TITLE)
     return f"{before}{title}\n{answer}" if title else steps
