@@ -15,12 +15,11 @@ from tasks.stage import StageTask, anew, stored_in
 from weak2wise_core.ablation.pools import Pool, is_complete, length_balanced, whole_pool
 from weak2wise_core.config import Recipe
 from weak2wise_core.dataset.reading import DatasetFolder
-from weak2wise_core.errors import BuildError, InputFileError
+from weak2wise_core.errors import InputFileError
 from weak2wise_core.records import (
     CandidateTrace,
     MaskOutcomes,
     Question,
-    RejectionKind,
     TraceMeasure,
 )
 from weak2wise_core.selectors.choosing import key_of
@@ -64,11 +63,7 @@ class ScoredRows:
         self.outcomes = [_with_length_of(row, scored[key_of(row)]) for row in rows]
 
     async def measure(self, kinds: Iterable[ReadingKind], runtime: Runtime) -> None:
-        """Have the weak model read every scored candidate; what a reading gives is kept.
-
-        Raises:
-            BuildError: A question's candidates could not be read.
-        """
+        """Have the weak model read every scored candidate; what a reading gives is kept."""
         for kind in kinds:
             self.measures += await self._over_shards(measure_traces, runtime, kind=kind.value)
 
@@ -130,19 +125,7 @@ async def _run(
         # A stored result that is damaged or gone is made anew, as in a build.
         result = await anew(stage)(**inputs, **settings)
     runtime.progress.finish(stage.name, shard.name, len(questions))
-    _check(result, stage.name)
     return result.rows
-
-
-def _check(result: StageResult[Any], stage: str) -> None:
-    """A question that is not scored leaves the pool; one that is not read would be chosen for."""
-    lost = [one for one in result.rejections if one.kind is RejectionKind.QUARANTINED]
-    if stage == measure_traces.name and (lost or result.rejections):
-        first = (lost or list(result.rejections))[0]
-        raise BuildError(
-            f"the traces of {len(result.rejections)} questions could not be read by the weak "
-            f"model; the first: {first.question_id}: {first.detail}"
-        )
 
 
 def _with_length_of(row: MaskOutcomes, original: MaskOutcomes) -> MaskOutcomes:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from tasks.results import StageResult
 from tasks.runtime import current
-from tasks.stage import over_questions, stage_task
+from tasks.stage import stage_task
 from weak2wise_core.config import Recipe
 from weak2wise_core.records import CandidateTrace, Question, TraceMeasure
 from weak2wise_core.selectors.measuring import Measurer, ReadingKind, measure
@@ -32,11 +32,8 @@ async def measure_traces(
         sft=recipe.sft,
         solve=runtime.prompts.solve,
     )
-
-    async def one(question: Question) -> list[TraceMeasure]:
-        own = [one for one in candidates if one.question_id == question.id]
-        return await measure([question], own, kind=ReadingKind(kind), measurer=measurer)
-
-    return await over_questions(
-        questions, one, stage="measure_traces", shard=shard, record_type=TraceMeasure
-    )
+    # A whole shard at once: passages of about one length share a batch, whoever's they are.
+    rows = await measure(questions, candidates, kind=ReadingKind(kind), measurer=measurer)
+    for _ in questions:
+        runtime.progress.advance("measure_traces", shard)
+    return StageResult(record_type=TraceMeasure, rows=tuple(rows))

@@ -23,6 +23,9 @@ from weak2wise_core.llm.replies import OPENING_TAG, split_thinking
 from weak2wise_core.llm.weights import folder_digest, model_folder, model_name
 from weak2wise_core.records import ChatReply, Message, Usage
 
+_PASSAGES_AT_ONCE = 2048
+"""Passages that are turned into tokens and sorted by length together."""
+
 
 class TransformersModel:
     """A local model as a `ChatModel`. It is loaded when it is first asked, in a thread of its own.
@@ -122,12 +125,19 @@ class TransformersModel:
         )
 
     async def read(self, passages: Sequence[Passage]) -> list[tuple[Fit, ...] | None]:
-        """How well texts fit the model; see `PassageReader.read`. It reads between its answers."""
+        """How well texts fit the model; see `PassageReader.read`.
+
+        Many passages are read in parts, so that answers come in between and memory stays bounded.
+        """
         loading = asyncio.wrap_future(self._loading())
         loading.add_done_callback(_seen)
         engine = await asyncio.shield(loading)
-        reading = self._executor.submit(engine.read, passages, batch_size=self._spec.batch_size)
-        return await asyncio.wrap_future(reading)
+        found: list[tuple[Fit, ...] | None] = []
+        for start in range(0, len(passages), _PASSAGES_AT_ONCE):
+            part = passages[start : start + _PASSAGES_AT_ONCE]
+            reading = self._executor.submit(engine.read, part, batch_size=self._spec.batch_size)
+            found += await asyncio.wrap_future(reading)
+        return found
 
     async def aclose(self) -> None:
         """End the thread and free the model; calls that wait fail with `FatalModelError`."""
