@@ -136,7 +136,8 @@ class TransformersModel:
         for start in range(0, len(passages), _PASSAGES_AT_ONCE):
             part = passages[start : start + _PASSAGES_AT_ONCE]
             reading = self._executor.submit(engine.read, part, batch_size=self._spec.batch_size)
-            found += await asyncio.wrap_future(reading)
+            fits: list[tuple[Fit, ...] | None] = await asyncio.wrap_future(reading)
+            found += fits
         return found
 
     async def aclose(self) -> None:
