@@ -11,15 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weak2wise_core.errors import FatalModelError, RequestRefusedError
-from weak2wise_core.llm.batching import (
-    Answer,
-    Answerer,
-    BatchQueue,
-    Dropped,
-    LocalStats,
-    Prompt,
-    similar,
-)
+from weak2wise_core.llm.batching import BatchQueue
+from weak2wise_core.llm.jobs import Answer, Dropped, Prompt
+from weak2wise_core.llm.measuring import Contest, LocalStats, Way
+from weak2wise_core.llm.packing import StreamPlan, similar
+from weak2wise_core.llm.session import Stream
 from weak2wise_core.llm.sampling import Choice
 from weak2wise_core.records import FinishReason
 
@@ -115,7 +111,7 @@ def test_the_longest_wait_is_never_put_off(
         for length in lengths:
             queue.submit(prompt(length))
         waiting = queue._waiting
-        batch = similar(waiting, most=most, most_padded=most_padded)
+        batch = similar(waiting, most=most, most_tokens=most_padded)
     assert waiting[0] in batch
     assert len(batch) <= most
     assert len(set(batch)) == len(batch)
