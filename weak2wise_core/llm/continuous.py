@@ -6,7 +6,6 @@ errors again.
 """
 
 import contextlib
-import gc
 import logging
 import traceback
 from collections.abc import Callable, Sequence
@@ -89,7 +88,6 @@ class PagedStream:
         self._manager.destroy()
         del self._manager
         self._restore_attention()
-        gc.collect()
         empty_cache(self._model.device.type)
 
     def _answers(self, timeout_s: float) -> list[tuple[int, Answer]]:

@@ -123,19 +123,22 @@ class Session:
 
     def _look(self, stream: Stream) -> None:
         full = len(self.open) >= self._plan.slots
-        found = stream.finished(POLL_S)
-        answered = []
-        for number, answer in found:
-            if (job := self.open.pop(number, None)) is not None:
-                answered.append((job.prompt, answer))
-                job.resolve(answer)
+        found = dict(stream.finished(POLL_S))
+        answered = [
+            (self.open.pop(number), found[number]) for number in found.keys() & self.open.keys()
+        ]
         now, steps = time.perf_counter(), stream.steps
         self._note(
             Stretch(
-                answered=answered, steps=steps - self._steps, seconds=now - self._since, full=full
+                answered=[(job.prompt, answer) for job, answer in answered],
+                steps=steps - self._steps,
+                seconds=now - self._since,
+                full=full,
             )
         )
         self._since, self._steps = now, steps
+        for job, answer in answered:
+            job.resolve(answer)
 
     def _drop(self, stream: Stream) -> None:
         gone = [number for number, job in self.open.items() if job.future.done()]
