@@ -169,7 +169,7 @@ def _measured(
 def show(found: Sequence[Measured], console: Console) -> None:
     """Seconds, tokens a second and the share of slots that gave tokens."""
     table = Table(
-        "work", "way", "requests", "wall s", "CPU s", "tokens/s", "of plain", "slots used", "same"
+        "work", "way", "calls", "wall s", "CPU s", "tokens/s", "of plain", "slots", "same"
     )
     plain = {one.work: one.tokens_per_s for one in found if one.way == "plain"}
     for one in found:
@@ -182,7 +182,7 @@ def show(found: Sequence[Measured], console: Console) -> None:
             f"{one.tokens_per_s:,.0f}",
             f"{one.tokens_per_s / plain[one.work]:.2f}",
             f"{one.slots_used:.0%}",
-            f"{one.same_replies} of {one.requests}",
+            "all" if one.same_replies == one.requests else str(one.same_replies),
         )
     console.print(table)
 

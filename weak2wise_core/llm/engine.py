@@ -150,9 +150,9 @@ class Engine:
 
         `auto` measures on a CUDA device: plain batches and continuous batching each answer some of
         the work, and the one with more tokens a second answers the rest. Elsewhere it is plain:
-        on two CPU cores continuous batching took 1.5 to 2 times as long for the same replies
-        (benchmarks/local_batching.py), since without fused kernels every step masks the cache of
-        all other requests.
+        on two CPU cores 64 slots of continuous batching took 2 to 6 times as long for the same
+        replies (benchmarks/local_batching.py), since without flash attention every request of a
+        step is multiplied with the cache of all of them, and then masked.
         """
         if self._batching is Batching.CONTINUOUS:
             return Contest((Way.CONTINUOUS,))

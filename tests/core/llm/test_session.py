@@ -14,6 +14,7 @@ from weak2wise_core.errors import FatalModelError, RequestRefusedError
 from weak2wise_core.llm import batching
 from weak2wise_core.llm.jobs import Prompt
 from weak2wise_core.llm.measuring import Way
+from weak2wise_core.llm.packing import StreamPlan
 from weak2wise_core.llm.session import StreamFailedError
 
 PLAIN, CONTINUOUS = Way.PLAIN, Way.CONTINUOUS
@@ -125,7 +126,7 @@ def test_a_cache_that_cannot_be_made_is_halved_too() -> None:
     class Small(StreamMachine):
         attempts: list[int]
 
-        def open_stream(self, plan: batching.StreamPlan) -> FakeStream:
+        def open_stream(self, plan: StreamPlan) -> FakeStream:
             self.attempts.append(plan.cache_tokens)
             if plan.cache_tokens > 600:
                 raise MemoryError("no room for the cache")
