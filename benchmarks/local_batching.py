@@ -93,7 +93,7 @@ def works(questions: int) -> dict[str, list[Request]]:
         "hints": [(messages, short) for messages in asked],
         "unequal": [
             (messages, Sampling(temperature=BABBLE, max_tokens=rng.randint(8, 192)))
-            for messages in asked[: len(asked) // 3]
+            for messages in asked[: len(asked) * 2 // 3]
         ],
     }
 
@@ -189,7 +189,7 @@ def show(found: Sequence[Measured], console: Console) -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--questions", type=int, default=60, help="six hints each")
+    parser.add_argument("--questions", type=int, default=30, help="six hints each")
     parser.add_argument("--batch-size", type=int, default=64, help="requests at once")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each way")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or mps")
