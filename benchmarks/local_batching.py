@@ -210,7 +210,7 @@ def main() -> None:
         for name, work in works(options.questions).items()
         for measured in compare(name, work, ways=ways, rounds=options.rounds, device=options.device)
     ]
-    show(found, Console())
+    show(found, Console(width=100))
     if options.json:
         options.json.write_text(json.dumps([asdict(one) for one in found], indent=2) + "\n")
     if any(one.same_replies < one.requests for one in found) and options.device == "cpu":

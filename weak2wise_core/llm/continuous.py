@@ -23,6 +23,9 @@ PAGE = 32
 PAGE_OF_FLASH_ATTENTION = 256
 """The smallest page that its kernels read."""
 
+LOST_AFTER = 50
+"""Looks at a library that has nothing to do, although requests are not answered."""
+
 Read = Callable[[Sequence[int], Prompt], Answer]
 """Makes an answer of generated tokens."""
 
@@ -46,6 +49,7 @@ class PagedStream:
         self._read = read
         self._prompts: dict[str, Prompt] = {}
         self._failure: str | None = None
+        self._idle_looks = 0
         self._chooser = PagedChooser(model.device)
         self._attention = model.config._attn_implementation  # noqa: SLF001 - there is no other name
         try:
@@ -80,6 +84,7 @@ class PagedStream:
             if answers:
                 return answers
         self._raise_failure()
+        self._raise_loss()
         return []
 
     def close(self) -> None:
@@ -117,6 +122,15 @@ class PagedStream:
             traceback.clear_frames(error.__traceback__)  # they hold the tensors of the failed step
             raise MemoryError(reason)
         raise _cannot(self._model, error) from error
+
+    def _raise_loss(self) -> None:
+        """Nobody is to wait for a request of which the library knows nothing."""
+        processor = self._manager.batch_processor
+        working = processor is None or processor.has_pending_requests()
+        waiting = working or not self._manager.input_queue.empty()
+        self._idle_looks = 0 if waiting or not self._prompts else self._idle_looks + 1
+        if self._idle_looks >= LOST_AFTER:
+            raise _cannot(self._model, f"requests that were lost: {len(self._prompts)}")
 
     def _restore_attention(self) -> None:
         if self._model.config._attn_implementation != self._attention:  # noqa: SLF001

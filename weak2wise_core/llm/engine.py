@@ -150,7 +150,7 @@ class Engine:
 
         `auto` measures on a CUDA device: plain batches and continuous batching each answer some of
         the work, and the one with more tokens a second answers the rest. Elsewhere it is plain:
-        on two CPU cores 64 slots of continuous batching took 2 to 6 times as long for the same
+        on two CPU cores 64 slots of continuous batching took 2 to 5 times as long for the same
         replies (benchmarks/local_batching.py), since without flash attention every request of a
         step is multiplied with the cache of all of them, and then masked.
         """

@@ -1,6 +1,7 @@
 """Continuous batching of a real model: the replies of plain batches, and errors that are raised."""
 
 import asyncio
+import collections
 import contextlib
 import json
 import shutil
@@ -251,6 +252,21 @@ def test_a_dropped_request_ends_and_its_neighbour_does_not(engine: Engine) -> No
         while not answers:
             answers += stream.finished(5)
     assert answers == [(1, whole[1])]
+
+
+def test_a_request_that_the_library_loses_is_not_waited_for(engine: Engine) -> None:
+    """It knows of nothing to do while a request is not answered: that is a failure, said aloud."""
+    [prompt] = plain_prompts = prompts_of(engine, 1)[:1]
+    with contextlib.closing(engine.open_stream(ROOMY)) as stream:
+        stream.add(0, prompt)
+        answers: list[tuple[int, Answer]] = []
+        while not answers:
+            answers += stream.finished(5)
+        assert [answer for _, answer in answers] == plainly(engine, plain_prompts)
+        stream._manager.add_request = lambda *args, **kwargs: None
+        stream.add(1, prompt)
+        with pytest.raises(StreamFailedError, match="requests that were lost: 1"):
+            collections.deque((stream.finished(0.001) for _ in range(10_000)), maxlen=0)
 
 
 @pytest.mark.gpu
