@@ -90,9 +90,9 @@ class Runtime:
     def ask(self, name: str, *, stage: str) -> ModelHandle:
         """A model of the recipe, as one stage asks it."""
         spec = self.recipe.models.spec(name)
-        return self.gateway.handle(
-            self._model(spec), spec=spec, name=name, stage=stage, votes=name == JUDGE
-        )
+        model = self._model(spec)
+        self.progress.local.watch(name, model)
+        return self.gateway.handle(model, spec=spec, name=name, stage=stage, votes=name == JUDGE)
 
     def idle_slots(self) -> Slots | None:
         """The slots that a race may fill with guesses; None where it may not."""

@@ -9,8 +9,9 @@ import pytest
 from tests.core.llm.tiny_model import CONTEXT, TEMPLATE, question, spec, tiny_model
 from weak2wise_core.errors import FatalModelError
 from weak2wise_core.llm import forced
-from weak2wise_core.llm.engine import Engine, load_engine
+from weak2wise_core.llm.engine import Engine
 from weak2wise_core.llm.forced import Fit, Passage, Row, batches, read_passages
+from weak2wise_core.llm.loading import load_engine
 from weak2wise_core.llm.local import TransformersModel
 
 torch = pytest.importorskip("torch")
