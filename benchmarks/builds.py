@@ -140,8 +140,8 @@ def build_here(options: argparse.Namespace) -> Built:
     def opened(spec: ModelSpec, **_: Any) -> InstantModel:
         return InstantModel(spec, delay_s=options.latency_ms / 1000)
 
-    tasks.runtime.open_model = opened  # type: ignore[assignment]
-    tasks.identities.local_model = opened  # type: ignore[assignment]
+    tasks.runtime.open_model = opened
+    tasks.identities.local_model = opened
     if options.no_store:
         _leave_the_store_out()
     recipe = recipe_for(options.questions, in_flight=options.in_flight)
@@ -176,7 +176,7 @@ async def _with_engine(recipe: Recipe, progress: Any) -> str:
     from flows.build import PROGRESS, weak2wise
 
     PROGRESS.set(progress)
-    state = await weak2wise(recipe, return_state=True)
+    state: Any = await weak2wise(recipe, return_state=True)
     assert state.is_completed(), state.message
     return str((await state.aresult()).version)
 
@@ -191,8 +191,8 @@ async def _without_engine(recipe: Recipe, progress: Any) -> str:
     from weak2wise_core.sharding import shards_of
     from weak2wise_core.stores.files import scratch_folder
 
-    engine_stages = Stages.of
-    travelling.Stages.of = lambda one: Stages(*map(Plain, engine_stages(one)))  # type: ignore[method-assign, arg-type]
+    stages_of = Stages.of
+    Stages.of = lambda runtime: Stages(*map(Plain, stages_of(runtime)))  # type: ignore[method-assign, arg-type]
     async with open_runtime(recipe, data=data_folder(), progress=progress) as runtime:
         loaded = await load_questions.fn(recipe)
         largest = recipe.execution.shard_size(len(loaded.questions))

@@ -53,6 +53,7 @@ def _register() -> None:
         annotating,
         building,
         checking,
+        comparing,
         evaluating,
         exporting,
         planning,
@@ -66,6 +67,7 @@ def _register() -> None:
     app.command("sft")(training.sft)
     app.command("evaluate")(evaluating.evaluate)
     app.command("ablate")(ablating.ablate)
+    app.command("compare")(comparing.compare)
     app.command("verify")(traces.verify)
     app.command("truncate")(traces.truncate)
     app.command("mask")(traces.mask)

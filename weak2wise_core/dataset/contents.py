@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from weak2wise_core.config import Recipe
 from weak2wise_core.dataset.tally import Tally
@@ -15,10 +15,9 @@ from weak2wise_core.records import (
     Question,
     Rejection,
     SFTExample,
+    TraceMeasure,
 )
 from weak2wise_core.stores.portions import Portion, PortionFile
-
-R = TypeVar("R", Attempt, CandidateTrace, MaskOutcomes, GoldenReasoning, SFTExample)
 
 
 class Findings(Protocol):
@@ -74,6 +73,8 @@ class Contents:
     attempts: tuple[Attempt, ...] = ()
     candidates: tuple[CandidateTrace, ...] = ()
     outcomes: tuple[MaskOutcomes, ...] = ()
+    measures: tuple[TraceMeasure, ...] = ()
+    """What the weak model's reading gave the selector; empty where it needs none."""
     golden: tuple[GoldenReasoning, ...] = ()
     train: tuple[SFTExample, ...] = ()
     rejections: tuple[Rejection, ...] = ()
@@ -95,6 +96,7 @@ class Contents:
             attempts=self.attempts,
             candidates=self.candidates,
             outcomes=self.outcomes,
+            measures=self.measures,
             golden=self.golden,
             train=self.train,
         )
@@ -126,6 +128,7 @@ def portions_of(
     attempts: Iterable[Attempt] = (),
     candidates: Iterable[CandidateTrace] = (),
     outcomes: Iterable[MaskOutcomes] = (),
+    measures: Iterable[TraceMeasure] = (),
     golden: Iterable[GoldenReasoning] = (),
     train: Iterable[SFTExample] = (),
 ) -> Iterator[Portion]:
@@ -134,6 +137,7 @@ def portions_of(
         "attempts": _by_question(attempts),
         "candidates": _by_question(candidates),
         "outcomes": _by_question(outcomes),
+        "measures": _by_question(measures),
         "golden": _by_question(golden),
         "train": _by_question(train),
     }

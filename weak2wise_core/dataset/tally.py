@@ -77,6 +77,7 @@ class Tally:
             self.figures["refused", one.strong_model, reason] += 1
             self.figures["marked", "answer_leak"] += one.answer_leak
             self.figures["marked", "told_answer"] += one.told_answer
+        self.figures["rows", "measures"] += len(portion.measures)
         self.figures["rows", "train"] += len(portion.train)
         self.figures["train_tokens",] += sum(row.tokens for row in portion.train)
 

@@ -21,6 +21,7 @@ from weak2wise_core.records import (
     Rejection,
     ScoredTrace,
     SFTExample,
+    TraceMeasure,
 )
 from weak2wise_core.scoring import score
 from weak2wise_core.sft import llama_factory_entry, to_conversational
@@ -91,6 +92,8 @@ class _Tables:
         self._train = self._table("train", SFTExample, count("rows", "train"))
         self._chat = stack.enter_context(ConversationsWriter(self._file(CHAT)))
         self._lines = self._file("train.jsonl")
+        self._measured = count("rows", "measures")
+        self._measure_table: TableWriter[TraceMeasure] | None = None
 
     def add(self, portion: Portion) -> None:
         """Append the rows of one question."""
@@ -101,6 +104,8 @@ class _Tables:
         for one in portion.outcomes:
             self._outcomes.add(one)
             self._scores.add(score(one, settings=self._settings))
+        for measure in portion.measures:
+            self._measures().add(measure)
         for golden in portion.golden:
             self._golden.add(golden)
         for row in portion.train:
@@ -108,6 +113,12 @@ class _Tables:
             self._chat.add(row)
             line = json.dumps(to_conversational(row), ensure_ascii=False)
             self._lines.write(f"{line}\n".encode())
+
+    def _measures(self) -> TableWriter[TraceMeasure]:
+        """A table that is there only where it has rows."""
+        if self._measure_table is None:
+            self._measure_table = self._table("measures", TraceMeasure, self._measured)
+        return self._measure_table
 
     def _file(self, name: str) -> Any:
         return self._stack.enter_context((self._folder / name).open("wb"))

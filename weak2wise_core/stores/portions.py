@@ -23,6 +23,7 @@ from weak2wise_core.records import (
     GoldenReasoning,
     MaskOutcomes,
     SFTExample,
+    TraceMeasure,
 )
 from weak2wise_core.stores.converting import maker
 from weak2wise_core.stores.files import atomic_write_bytes
@@ -42,6 +43,7 @@ class Portion:
     attempts: tuple[Attempt, ...] = ()
     candidates: tuple[CandidateTrace, ...] = ()
     outcomes: tuple[MaskOutcomes, ...] = ()
+    measures: tuple[TraceMeasure, ...] = ()
     golden: tuple[GoldenReasoning, ...] = ()
     train: tuple[SFTExample, ...] = ()
 
