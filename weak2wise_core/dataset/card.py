@@ -23,6 +23,7 @@ CONFIGURATIONS: Final[Mapping[str, str]] = {
     "scores": "scores.parquet",
     "golden": "golden.parquet",
     "quarantine": "quarantine.parquet",
+    "audits": "audits.parquet",
 }
 """The file of every configuration; all of them Parquet, for a folder has one reader."""
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"))
@@ -117,6 +118,7 @@ def configurations(
         "outcomes": counts["scored"],
         "scores": counts["scored"],
         "quarantine": counts["dropped"] + counts["quarantined"],
+        "audits": sum(one["found"] for one in manifest.get("audits", {}).values()),
     }
     return {
         name: file

@@ -4,11 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypeVar
 
+from weak2wise_core.audits import Audited, findings
 from weak2wise_core.config import Recipe
 from weak2wise_core.errors import BuildError
 from weak2wise_core.records import (
     Attempt,
     CandidateTrace,
+    Finding,
     GoldenReasoning,
     MaskOutcomes,
     Question,
@@ -69,6 +71,18 @@ class Contents:
     def scores(self) -> tuple[ScoredTrace, ...]:
         """The step-mask score of every candidate that was asked about."""
         return tuple(score(one, settings=self.recipe.step_mask) for one in self.outcomes)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What the audits find in the tables."""
+        return findings(
+            Audited(
+                questions=self.questions,
+                candidates=self.candidates,
+                train=self.train,
+                rejections=self.rejections,
+            )
+        )
 
     def check(self) -> None:
         """Make sure that no row was lost.

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from weak2wise_core.audits import counted
 from weak2wise_core.config import Recipe
 from weak2wise_core.dataset.contents import Contents
 from weak2wise_core.dataset.returned import changed
@@ -37,6 +38,9 @@ def summary(contents: Contents) -> dict[str, Any]:
             "answer_leak": sum(one.answer_leak for one in contents.candidates),
             "told_answer": sum(one.told_answer for one in contents.candidates),
         },
+        "audits": counted(
+            contents.findings, decontaminated=bool(contents.recipe.decontaminate.against)
+        ),
         "golden": _golden(contents),
         **({"zero_score": zeros} if zeros else {}),
         "models": models,

@@ -16,6 +16,7 @@ from weak2wise_core.hashing import content_hash
 from weak2wise_core.records import (
     Attempt,
     CandidateTrace,
+    Finding,
     GoldenReasoning,
     MaskOutcomes,
     Question,
@@ -24,12 +25,16 @@ from weak2wise_core.records import (
     ScoredTrace,
     SFTExample,
 )
+from weak2wise_core.report.page import page
+from weak2wise_core.report.tables import Tables
 from weak2wise_core.sft import llama_factory_entry, to_conversational
 from weak2wise_core.stores.files import atomic_folder, remove_abandoned, scratch_folder
 from weak2wise_core.stores.parquet import to_bytes
 
 LATEST = "latest"
 MANIFEST = "manifest.json"
+REPORT = "report.html"
+"""As the card it is made of the manifest, so that the manifest lists neither."""
 QUEUE = "annotation_queue"
 """Written as .jsonl and as .parquet, where a question waits for a person."""
 
@@ -81,6 +86,7 @@ def publish(contents: Contents, *, root: Path) -> Published:
         for name, data in files.items():
             (beside / name).write_bytes(data)
         (beside / "README.md").write_text(card(manifest), encoding="utf-8")
+        (beside / REPORT).write_text(page(tables_of(contents, manifest)), encoding="utf-8")
         (beside / MANIFEST).write_text(_json(manifest) + "\n", encoding="utf-8")
     _point(folder.parent / LATEST, version)
     return Published(folder=folder, version=version, manifest=manifest)
@@ -100,6 +106,7 @@ def _files(contents: Contents) -> dict[str, bytes]:
         "train.parquet": to_bytes(contents.train, SFTExample),
         CHAT: conversations(contents.train),
         "quarantine.parquet": to_bytes(contents.rejections, Rejection),
+        "audits.parquet": to_bytes(contents.findings, Finding),
         "train.jsonl": "".join(f"{line}\n" for line in lines).encode(),
         "dataset_info.json": (_json(entry) + "\n").encode(),
     }
@@ -108,6 +115,22 @@ def _files(contents: Contents) -> dict[str, bytes]:
         files[f"{QUEUE}.jsonl"] = "".join(f"{row}\n" for row in rows).encode()
         files[f"{QUEUE}.parquet"] = to_bytes(queue, QueuedQuestion)
     return files
+
+
+def tables_of(contents: Contents, manifest: Mapping[str, Any]) -> Tables:
+    """What a report reads, of a build that is about to be published."""
+    return Tables(
+        manifest=manifest,
+        questions=contents.questions,
+        attempts=contents.attempts,
+        candidates=contents.candidates,
+        outcomes=contents.outcomes,
+        scores=contents.scores,
+        golden=contents.golden,
+        train=contents.train,
+        rejections=contents.rejections,
+        findings=contents.findings,
+    )
 
 
 def _queue(contents: Contents) -> list[QueuedQuestion]:
