@@ -57,11 +57,13 @@ def _register() -> None:
         exporting,
         planning,
         replies,
+        reporting,
         traces,
         training,
     )
 
     app.command("build")(building.build)
+    app.command("report")(reporting.report)
     app.command("plan")(planning.plan)
     app.command("sft")(training.sft)
     app.command("evaluate")(evaluating.evaluate)

@@ -15,7 +15,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import PrefectException
 
 from tasks.keys import Keys, read_keys
-from tasks.reporting import artifact_key
+from tasks.picturing import artifact_key
 from tasks.reserve import Reserve
 from tasks.runtime import REPLIES, open_model
 from weak2wise_core.config import BudgetSettings, EvaluationSettings, ModelSpec

@@ -10,7 +10,12 @@ from weak2wise_core.dataset.contents import Contents
 from weak2wise_core.dataset.publishing import Published, publish
 
 
-@task(name="publish_dataset", cache_policy=NO_CACHE, persist_result=False)
+@task(
+    name="publish_dataset",
+    task_run_name="publish the dataset",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
 async def publish_dataset(contents: Contents, data: Path) -> Published:
     """Write the dataset below the data folder, whole or not at all."""
     return await asyncio.to_thread(publish, contents, root=data / "datasets")

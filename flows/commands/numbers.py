@@ -5,6 +5,7 @@ from typing import Final
 WIDEST: Final = 100
 """Columns of the widest table."""
 _FEW_USD: Final = 100
+_MINUTE: Final = 60
 _LONG, _MILLION, _BILLION = 1_000_000, 1e6, 1e9
 
 
@@ -50,3 +51,19 @@ def usd_span(low: float, high: float) -> str:
     """
     first, last = f"{low:,.2f}", f"{high:,.2f}"
     return first if first == last else f"{first} to {last}"
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it.
+
+    Example:
+        >>> [duration(one) for one in (7.4, 90, 3_700, 200_000)]
+        ['7 s', '1 min 30 s', '1 h 01 min', '55 h 33 min']
+    """
+    whole = round(seconds)
+    if whole < _MINUTE:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, _MINUTE)
+    if minutes < _MINUTE:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // _MINUTE} h {minutes % _MINUTE:02d} min"

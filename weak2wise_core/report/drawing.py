@@ -24,7 +24,7 @@ FIRST: Final = "#2563a8"
 """The main series."""
 SECOND: Final = "#d9822b"
 """What it is compared with."""
-FAINT: Final = "#9db4cf"
+FAINT: Final = "#7895bb"
 """What was there before."""
 
 _SETTINGS: Final = {
@@ -39,31 +39,29 @@ _SETTINGS: Final = {
     "ytick.color": INK,
     "grid.color": GRID,
     "legend.frameon": False,
-    "figure.facecolor": "none",
     "axes.facecolor": "none",
-    "savefig.facecolor": "none",
 }
-_WIDTH: Final = 6.4
-_HEIGHT: Final = 2.9
-_LINE: Final = 0.36
+_WIDTH: Final = 4.8
+_HEIGHT: Final = 2.7
+_LINE: Final = 0.33
 """Inches: of a figure, and of one bar that lies."""
-_LONGEST_NAME: Final = 34
+_LONGEST_NAME: Final = 40
 
 Draw = Callable[["Figure", Numbers], None]
 
 
-def draw(name: str, numbers: Numbers) -> str:
-    """One figure of `FIGURES` as an SVG document on no background."""
+def draw(name: str, numbers: Numbers, *, background: str = "none") -> str:
+    """One figure of `FIGURES` as an SVG document."""
     import matplotlib as mpl  # takes half a second
     from matplotlib.figure import Figure
 
     image = io.StringIO()
     with warnings.catch_warnings(), mpl.rc_context(_SETTINGS):  # type: ignore[arg-type]
         warnings.filterwarnings("ignore", "Glyph", UserWarning)  # the page's fonts have them
-        figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
+        figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained", facecolor=background)
         _DRAWN[name](figure, numbers)
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure.savefig(image, format="svg", metadata=nothing)
+        figure.savefig(image, format="svg", metadata=nothing, facecolor=background)
     return image.getvalue()
 
 
@@ -71,7 +69,7 @@ def _funnel(figure: "Figure", numbers: Numbers) -> None:
     rows = numbers["funnel"]
     labels = [station_label(one) for one in rows]
     colours = [{"train": FIRST, "rows": FAINT}.get(one["kind"], SECOND) for one in rows]
-    figure.set_figheight(0.7 + _LINE * len(rows))
+    figure.set_figheight(0.2 + _LINE * len(rows))
     _lying_bars(figure.subplots(), labels, [one["rows"] for one in rows], colours=colours)
 
 
@@ -84,7 +82,7 @@ def _scores(figure: "Figure", numbers: Numbers) -> None:
         shares = [100 * count / total for count in histogram]
         axes.bar(centres, shares, width=0.42 / SCORE_BINS, color=colour, label=label)
     _dressed(axes, "step-mask score", "% of traces")
-    axes.legend()
+    axes.legend(loc="upper right", fontsize=9)
 
 
 def _spread(figure: "Figure", numbers: Numbers) -> None:
@@ -114,14 +112,14 @@ def _tokens(figure: "Figure", numbers: Numbers) -> None:
         centres = [(place + 0.28 + 0.44 * number) * width for place in range(len(histogram))]
         axes.bar(centres, histogram, width=0.42 * width, color=colour, label=label)
     _dressed(axes, "tokens of a golden trace", "traces")
-    axes.legend()
+    axes.legend(loc="upper right", fontsize=9)
 
 
 def _truncation(figure: "Figure", numbers: Numbers) -> None:
     by = numbers["truncation"]["by"]
     uncut = {"not_needed", "none_could"}
     colours = [FAINT if how in uncut else FIRST for how in by]
-    figure.set_figheight(0.7 + _LINE * max(len(by), 1))
+    figure.set_figheight(0.2 + _LINE * max(len(by), 1))
     labels = [how.replace("_", " ") for how in by]
     _lying_bars(figure.subplots(), labels, list(by.values()), colours=colours)
 
@@ -129,7 +127,7 @@ def _truncation(figure: "Figure", numbers: Numbers) -> None:
 def _teachers(figure: "Figure", numbers: Numbers) -> None:
     rows = numbers["teachers"]
     names = [one["name"] for one in rows]
-    figure.set_figheight(1.0 + 1.6 * _LINE * max(len(rows), 1))
+    figure.set_figheight(0.5 + _LINE * max(len(rows), 1))
     left, right = figure.subplots(1, 2)
     _lying_bars(left, names, [one["golden"] for one in rows], colours=[FIRST] * len(rows))
     left.set_title("golden traces", fontsize=10)

@@ -1,4 +1,4 @@
-"""Every question of a dataset as plain data for the page: an index, and pieces that are opened late.
+"""Every question of a dataset as data for the page: an index, and pieces that are opened late.
 
 A page must stay small enough to be opened and sent. Where the texts of a dataset are more than
 that, the longest are cut, and the page says so; the tables beside it have them whole.

@@ -4,6 +4,7 @@ What the manifest states too comes out the same here: the one is counted while a
 the other from its files.
 """
 
+import math
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -173,8 +174,8 @@ def truncation(tables: Tables) -> dict[str, Any]:
 
 def teachers(tables: Tables) -> list[dict[str, Any]]:
     """What each strong model wrote, what was refused of it, and what won."""
-    rows = (*tables.candidates, *tables.golden)
-    names = {one.strong_model for one in rows}
+    names = {one.strong_model for one in tables.candidates}
+    names |= {one.strong_model for one in tables.golden}
     return [_teacher(tables, name) for name in sorted(names)]
 
 
@@ -267,6 +268,16 @@ def totals(cost: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     whole = ("calls", "prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens")
     found: dict[str, Any] = {name: sum(row[name] for row in rows) for name in whole}
     return found | {"usd": round(sum(row["usd"] for row in rows), 6)}
+
+
+def three_digits(value: float) -> str:
+    """A score as the page writes it; halves are rounded up, as browsers do.
+
+    Example:
+        >>> three_digits(0.3125)
+        '0.313'
+    """
+    return f"{math.floor(value * 1000 + 0.5) / 1000:.3f}"
 
 
 def _mean(values: Sequence[float]) -> float | None:

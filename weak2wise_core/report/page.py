@@ -20,7 +20,7 @@ from weak2wise_core.report.captions import alt_text, station_label
 from weak2wise_core.report.drawing import FAINT, FIRST, GRID, INK, SECOND, draw_all
 from weak2wise_core.report.escapes import visible
 from weak2wise_core.report.explorer import QUESTIONS_A_PIECE, explorer
-from weak2wise_core.report.numbers import numbers, totals
+from weak2wise_core.report.numbers import numbers, three_digits, totals
 from weak2wise_core.report.tables import Tables
 
 ASSETS: Final = Path(__file__).parent / "assets"
@@ -47,19 +47,23 @@ def page(tables: Tables, *, run: Mapping[str, Any] | None = None) -> str:
     found = numbers(tables)
     svgs = {name: figure(svg, name=name) for name, svg in draw_all(found).items()}
     style, script = (_asset(name) for name in ("report.css", "report.js"))
-    return _environment().get_template("report.html").render(
-        manifest=tables.manifest,
-        numbers=found,
-        totals=totals(found["cost"]),
-        figures=svgs,
-        alt={name: alt_text(name, found) for name in svgs},
-        explorer=explorer(tables),
-        questions_a_piece=QUESTIONS_A_PIECE,
-        run=run,
-        numbers_json=_data(found),
-        style=Markup(style),  # noqa: S704 - a file of this package
-        script=Markup(script),  # noqa: S704 - a file of this package
-        policy=policy(style=style, script=script),
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            manifest=tables.manifest,
+            numbers=found,
+            totals=totals(found["cost"]),
+            figures=svgs,
+            alt={name: alt_text(name, found) for name in svgs},
+            explorer=explorer(tables),
+            questions_a_piece=QUESTIONS_A_PIECE,
+            run=run,
+            numbers_json=_data(found),
+            style=Markup(style),  # noqa: S704 - a file of this package
+            script=Markup(script),  # noqa: S704 - a file of this package
+            policy=policy(style=style, script=script),
+        )
     )
 
 
@@ -123,7 +127,7 @@ def _whole(value: float | None) -> str:
 
 
 def _real(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.3f}"  # noqa: RUF001
+    return "–" if value is None else three_digits(value)  # noqa: RUF001
 
 
 def _share(part: float, whole: float) -> str:

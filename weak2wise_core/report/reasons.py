@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from weak2wise_core.records import GoldenReasoning, GoldenSource, ScoredTrace
+from weak2wise_core.report.numbers import three_digits
 from weak2wise_core.report.tables import key_of
 
 
@@ -18,7 +19,7 @@ def why_it_won(golden: GoldenReasoning, scored: Sequence[ScoredTrace]) -> str:
     own = [one for one in scored if key_of(one) == key_of(golden)]
     others = [one for one in scored if key_of(one) != key_of(golden)]
     if not own or not others:
-        return f"The only trace that could be scored; its score is {golden.score:.3f}."
+        return f"The only trace that could be scored; its score is {three_digits(golden.score)}."
     rivals = [one for one in others if one.score is not None or one.upper <= golden.score]
     aside = len(others) - len(rivals)
     note = f" {_traces(aside)} set aside: a level of it was not judged." if aside else ""
@@ -28,20 +29,24 @@ def why_it_won(golden: GoldenReasoning, scored: Sequence[ScoredTrace]) -> str:
 
 def _lead(golden: GoldenReasoning, rivals: Sequence[ScoredTrace]) -> str:
     if not rivals:
-        return f"The only trace with a score, {golden.score:.3f}."
+        return f"The only trace with a score, {three_digits(golden.score)}."
     best = max(rivals, key=lambda one: one.upper)
-    known = best.score is not None
-    what = f"has {best.upper:.3f}" if known else f"could reach {best.upper:.3f} at most"
-    more = "the next one" if best.upper < golden.score else "the longer next one"
+    reach = three_digits(best.upper)
+    if best.score is not None:
+        what = f"has {reach}"
+    elif best.upper < golden.score:
+        what = f"could reach {reach} at most"
+    else:
+        what = f"could reach {reach} at most, and is no shorter"
     return (
-        f"Its score {golden.score:.3f} is the highest: {more}, {best.strong_model} draw "
-        f"{best.draw}, {what}."
+        f"Its score {three_digits(golden.score)} is the highest: the next one, "
+        f"{best.strong_model} draw {best.draw}, {what}."
     )
 
 
 def _tie(golden: GoldenReasoning, tied: Sequence[ScoredTrace]) -> str:
     shortest = min(one.normal_tokens for one in tied)
-    share = f"{len(tied) + 1} traces share the highest score {golden.score:.3f}; "
+    share = f"{len(tied) + 1} traces share the highest score {three_digits(golden.score)}; "
     if golden.normal_tokens < shortest:
         return (
             f"{share}this one is the shortest: {golden.normal_tokens:,} tokens, the next "

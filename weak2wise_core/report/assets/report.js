@@ -112,7 +112,7 @@
   }
 
   function cells(one) {
-    const row = make("div", "cells");
+    const row = make("span", "cells");
     if (!one.outcomes) return row;
     one.outcomes.forEach((outcome, level) => {
       const cell = make("span", `cell ${outcome.replace(" ", "-")}`, SIGNS[outcome]);
@@ -134,10 +134,11 @@
   }
 
   function card(one, isGolden, choose) {
-    const node = make("button", "card", make("strong", "", `${one.model}, draw ${one.draw}`));
+    const name = make("span", "name", make("strong", "", `${one.model}, draw ${one.draw}`));
+    if (isGolden) name.append(make("span", "chip good", "golden"));
+    const node = make("button", "card", name);
     node.type = "button";
-    if (isGolden) node.append(make("span", "chip good", "golden"));
-    node.append(make("div", "", worth(one)), cells(one));
+    node.append(make("span", "", worth(one)), cells(one));
     const tokens = one.tokens === undefined ? "" : `${number(one.tokens)} tokens of thinking`;
     node.append(make("span", "small", tokens));
     node.addEventListener("click", choose);
@@ -237,7 +238,7 @@
   }
 
   function trace(one, golden) {
-    const node = make("div", "", make("h3", "", `${one.model}, draw ${one.draw}`));
+    const node = make("div", "trace", make("h3", "", `${one.model}, draw ${one.draw}`));
     const facts = make("div", "facts");
     if (one.returned) facts.append(make("span", "chip", `answered as ${one.returned}`));
     if (one.refusal) facts.append(make("span", "chip bad", `refused: ${words(one.refusal)}`));
@@ -453,7 +454,7 @@
     let dark = saved ? saved === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
     const show = () => {
       document.documentElement.dataset.theme = dark ? "dark" : "light";
-      button.setAttribute("aria-pressed", String(dark));
+      button.textContent = dark ? "Light colours" : "Dark colours";
     };
     button.hidden = false;
     show();

@@ -1,0 +1,53 @@
+"""What the task engine shows of a published dataset: its figures, and where it lies."""
+
+import asyncio
+import base64
+
+from prefect.artifacts import acreate_link_artifact, acreate_markdown_artifact
+
+from weak2wise_core.dataset.contents import Contents
+from weak2wise_core.dataset.publishing import REPORT, Published, tables_of
+from weak2wise_core.report.captions import alt_text
+from weak2wise_core.report.drawing import FIGURES, draw
+from weak2wise_core.report.numbers import numbers
+
+
+def artifact_key(dataset: str, kind: str) -> str:
+    """A key of lower-case letters, digits and dashes, as the engine wants it."""
+    plain = "".join(char if char.isalnum() and char.isascii() else "-" for char in dataset.lower())
+    return f"{plain}-{kind}"
+
+
+async def show_dataset(contents: Contents, published: Published) -> None:
+    """Write the figures as images, and links to dataset and report."""
+    dataset = contents.recipe.dataset
+    pictures = await asyncio.to_thread(figures_as_markdown, contents, published)
+    await acreate_markdown_artifact(
+        key=artifact_key(dataset, "figures"),
+        markdown=pictures,
+        description=f"The figures of {dataset} {published.version}",
+    )
+    places = {"dataset": published.folder, "report": published.folder / REPORT}
+    for what, place in places.items():
+        await acreate_link_artifact(
+            key=artifact_key(dataset, what),
+            link=place.as_uri(),
+            link_text=str(place),
+            description=f"The {what}, on the machine that built it",
+        )
+
+
+def figures_as_markdown(contents: Contents, published: Published) -> str:
+    """Every figure of the report as an image in the text itself, with what it shows in words."""
+    found = numbers(tables_of(contents.in_order(), published.manifest))
+    parts = []
+    for name in FIGURES:
+        image = base64.b64encode(draw(name, found, background="white").encode()).decode()
+        sentence = alt_text(name, found)
+        parts.append(f"![{name}](data:image/svg+xml;base64,{image})\n\n{_plain(sentence)}")
+    return "\n\n".join(parts)
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown leaves as it is: names of models are data."""
+    return "".join(f"\\{char}" if char in "\\`*_{}[]()#+!|<>~" else char for char in text)
