@@ -58,16 +58,16 @@ class Explorer:
     """Rows that are not in the page."""
 
 
-def explorer(tables: Tables, *, most_characters: int = MOST_CHARACTERS) -> Explorer:
+def explorer(tables: Tables, *, most_characters: int | None = None) -> Explorer:
     """The rows of a dataset, in the order of its questions; rows without a question come last.
 
     Args:
         tables: The dataset.
-        most_characters: What the texts of the page may have together.
+        most_characters: What the texts of the page may have together; `MOST_CHARACTERS` by default.
     """
     rows = _Rows(tables)
     taken = rows.all[:MOST_QUESTIONS]
-    limit = _limit(rows, taken, most_characters)
+    limit = _limit(rows, taken, MOST_CHARACTERS if most_characters is None else most_characters)
     details = [rows.detail(one, limit=limit) for one in taken]
     starts = range(0, len(details), QUESTIONS_A_PIECE)
     return Explorer(
@@ -251,7 +251,8 @@ def shown_lengths(step_reasoning: str, *, granularity: int) -> list[list[int]]:
 
     Returns:
         For every step the code points of its text, then those that are shown at each mask level,
-        lightest first. Nothing of a final step is shown. Empty where there are no steps.
+        lightest first; -1 for a final step, of which nothing is shown, not even a beginning. Empty
+        where there are no steps.
     """
     try:
         steps = split_steps(step_reasoning)
@@ -262,7 +263,7 @@ def shown_lengths(step_reasoning: str, *, granularity: int) -> list[list[int]]:
 
 def _shown(step: Step, granularity: int) -> list[int]:
     if step.is_final:
-        return [0] * granularity
+        return [-1] * granularity
     levels = range(granularity)
     return [shown_length(step.text, level=one, granularity=granularity) for one in levels]
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,6 +45,8 @@ def page(tables: Tables, *, run: Mapping[str, Any] | None = None) -> str:
         run: What one run paid and how long it took, as `weak2wise build --json` prints it; it is
             no part of a dataset, so that the page in its folder has no such section.
     """
+    # in one order, whether a build made the manifest or it was read back
+    tables = replace(tables, manifest=json.loads(json.dumps(tables.manifest, sort_keys=True)))
     found = numbers(tables)
     svgs = {name: figure(svg, name=name) for name, svg in draw_all(found).items()}
     style, script = (_asset(name) for name in ("report.css", "report.js"))

@@ -167,9 +167,10 @@
     }
     const chars = Array.from(text);
     const written = Array.from(text.trimEnd()).length;
-    write(node, chars.slice(0, shown).join(""));
-    node.append(make("span", "cut-off", shown ? ` ${CONTINUED}` : CONTINUED));
-    node.append(make("span", "gone", chars.slice(shown, written).join("")));
+    const seen = Math.max(0, shown); // -1: a final step, of which not even a beginning is shown
+    write(node, chars.slice(0, seen).join(""));
+    node.append(make("span", "cut-off", shown < 0 ? CONTINUED : ` ${CONTINUED}`));
+    node.append(make("span", "gone", chars.slice(seen, written).join("")));
     write(node, chars.slice(written).join(""));
   }
 
