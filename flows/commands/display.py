@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -26,8 +25,8 @@ TITLES = {
     "format_sft": "format",
 }
 _SECONDS_BETWEEN_LINES = 10.0
-_MOST_REASONS = 6
-"""Reasons to leave that a screen has room for."""
+_OTHER_LINES = 17
+"""Lines of a result beside the reasons to leave and the models that were asked."""
 _PLAIN: dict[str, Any] = {"box": None, "title_justify": "left", "padding": (0, 2, 0, 0)}
 
 
@@ -108,7 +107,7 @@ def show_result(facts: Mapping[str, Any], console: Console) -> None:
         console.print(Text(f"Report: {facts['report']}"), soft_wrap=True)
     if "counts" in facts:
         console.print()
-        console.print(_side_by_side(_stations(facts), _teachers(facts)))
+        console.print(_side_by_side(_stations(facts, most=_room(facts, console)), _teachers(facts)))
         console.print(audit_line(facts["audits"]))
     run = facts["run"]
     console.print()
@@ -134,7 +133,14 @@ def _side_by_side(*parts: RenderableType) -> Table:
     return grid
 
 
-def _stations(facts: Mapping[str, Any]) -> Table:
+def _room(facts: Mapping[str, Any], console: Console) -> int:
+    """How many reasons to leave the screen has room for."""
+    if not console.is_terminal:
+        return len(_reasons(facts))
+    return max(1, console.height - _OTHER_LINES - len(facts["run"]["accounts"]))
+
+
+def _stations(facts: Mapping[str, Any], *, most: int) -> Table:
     table = Table(title="Where the questions went", **_PLAIN)
     table.add_column(justify="right")
     table.add_column()
@@ -142,9 +148,9 @@ def _stations(facts: Mapping[str, Any]) -> Table:
     table.add_row(str(counts["rows"]), "rows in")
     table.add_row(str(counts["solved"]), "solved by the weak model alone")
     left = _reasons(facts)
-    for count, what in left[:_MOST_REASONS]:
+    for count, what in left[:most]:
         table.add_row(str(count), Text(what))
-    if others := sum(count for count, _ in left[_MOST_REASONS:]):
+    if others := sum(count for count, _ in left[most:]):
         table.add_row(str(others), "for other reasons: see the report")
     table.add_row(str(counts["train"]), "trained on", style="bold")
     return table
@@ -198,7 +204,7 @@ def print_account(rows: Sequence[Mapping[str, Any]], console: Console, *, title:
     there = [name for name in _PARTS if any(row.get(f"{name}_tokens") for row in rows)]
     width = min(console.width, WIDEST)
     beside = len(there) < len(_PARTS) or width >= _WIDE
-    table = Table(title=title, title_justify="left", pad_edge=width >= _WIDE, box=SIMPLE_HEAD)
+    table = Table(title=title, title_justify="left", pad_edge=False, box=None)
     table.add_column("stage", no_wrap=True)
     table.add_column("model", overflow="fold")
     for head in _heads(there, beside=beside):

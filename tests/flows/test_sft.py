@@ -12,6 +12,7 @@ from tasks.train_sft import PROGRESS, TrainingProgress
 from tasks.training_jobs import find_dataset, plan_job
 from testbed.models import WEAK_MODEL_FOLDER
 from tests.core.training.schooling import rows
+from tests.flows.artifacts import artifacts_like
 from weak2wise_core.config import TrainingSettings
 from weak2wise_core.errors import (
     InputFileError,
@@ -108,11 +109,8 @@ async def test_a_dataset_becomes_a_model_once(
 
 
 async def artifact_keys() -> set[str | None]:
-    """Keys of every artifact on the server."""
-    from prefect.client.orchestration import get_client
-
-    async with get_client() as client:
-        return {artifact.key for artifact in await client.read_artifacts()}
+    """Keys of the artifacts of these trainings."""
+    return {one.key for one in await artifacts_like("lessons-%")}
 
 
 @pytest.mark.slow

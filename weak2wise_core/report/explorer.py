@@ -4,9 +4,6 @@ A page must stay small enough to be opened and sent. Where the texts of a datase
 that, the longest are cut, and the page says so; the tables beside it have them whole.
 """
 
-import base64
-import gzip
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +23,7 @@ from weak2wise_core.records import (
     ScoredTrace,
     Verdict,
 )
+from weak2wise_core.report.packing import WHOLE, fitting_limit, packed, shortened
 from weak2wise_core.report.reasons import why_it_won
 from weak2wise_core.report.tables import Tables, key_of
 from weak2wise_core.steps import Step, split_steps
@@ -33,10 +31,10 @@ from weak2wise_core.steps import Step, split_steps
 QUESTIONS_A_PIECE: Final = 40
 MOST_QUESTIONS: Final = 20_000
 """Rows in a page; the tables have the others."""
-MOST_CHARACTERS: Final = 40_000_000
+MOST_CHARACTERS: Final = 36_000_000
 """Of all texts in a page together, before they are compressed."""
-LIMITS: Final = (1_000_000, 50_000, 20_000, 10_000, 5_000, 2_000, 1_000, 500, 200, 80, 0)
-"""Characters of one text; the first limit that keeps a page small is taken."""
+GOLDEN_SHARE: Final = 4
+"""How many times as much is left of a golden trace."""
 _EXCERPT: Final = 200
 
 Row = str | Rejection
@@ -67,31 +65,18 @@ def explorer(tables: Tables, *, most_characters: int | None = None) -> Explorer:
     """
     rows = _Rows(tables)
     taken = rows.all[:MOST_QUESTIONS]
-    limit = _limit(rows, taken, MOST_CHARACTERS if most_characters is None else most_characters)
+    texts = [text for one in taken for text in rows.texts(one)]
+    most = MOST_CHARACTERS if most_characters is None else most_characters
+    limit = fitting_limit(texts, most=most)
     details = [rows.detail(one, limit=limit) for one in taken]
     starts = range(0, len(details), QUESTIONS_A_PIECE)
     return Explorer(
         index=packed(_columns(details)),
         pieces=tuple(packed(details[start : start + QUESTIONS_A_PIECE]) for start in starts),
-        limit=None if limit == LIMITS[0] else limit,
+        limit=None if limit == WHOLE else limit,
         rows=len(taken),
         left_out=len(rows.all) - len(taken),
     )
-
-
-def packed(value: object) -> str:
-    """JSON, compressed, in characters that need no care in a page; the same for the same value."""
-    plain = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    data = gzip.compress(plain.encode("utf-8", "surrogatepass"), compresslevel=6, mtime=0)
-    return base64.b64encode(data).decode("ascii")
-
-
-def _limit(rows: "_Rows", taken: Sequence[Row], most: int) -> int:
-    lengths = [len(text) for one in taken for text in rows.texts(one)]
-    for limit in LIMITS:
-        if sum(min(length, limit) for length in lengths) <= most:
-            return limit
-    return LIMITS[-1]
 
 
 def _columns(details: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
@@ -132,11 +117,6 @@ def _head(text: Any) -> str:
     return " ".join(whole[: 2 * _EXCERPT].split())[:_EXCERPT]
 
 
-def shortened(text: str, limit: int) -> Any:
-    """The text, or its beginning with the length of the whole."""
-    return text if len(text) <= limit else {"head": text[:limit], "length": len(text)}
-
-
 class _Rows:
     """The tables of a dataset by question."""
 
@@ -159,16 +139,21 @@ class _Rows:
         """Whether a row of the file left before it became a question."""
         return one.stage == "load" or one.question_id not in self._questions
 
-    def texts(self, row: Row) -> Iterator[str]:
-        """Every long text of a row."""
+    def texts(self, row: Row) -> Iterator[tuple[str, int]]:
+        """Every long text of a row, and how much of it is left where texts are cut."""
         question_id = row if isinstance(row, str) else ""
         if (attempt := self._attempts.get(question_id)) is not None:
-            yield attempt.attempt
+            yield attempt.attempt, 1
         for one in self._candidates.get(question_id, []):
-            yield one.normal_reasoning
-            yield one.step_reasoning
+            share = self._share(one)
+            yield one.normal_reasoning, share
+            yield one.step_reasoning, share
             if (outcomes := self._outcomes.get(key_of(one))) is not None:
-                yield from outcomes.attempts
+                yield from ((text, 1) for text in outcomes.attempts)
+
+    def _share(self, one: CandidateTrace) -> int:
+        golden = self._golden.get(one.question_id)
+        return GOLDEN_SHARE if golden is not None and key_of(golden) == key_of(one) else 1
 
     def detail(self, row: Row, *, limit: int) -> dict[str, Any]:
         """Everything that the page shows of one row."""
@@ -238,8 +223,8 @@ class _Rows:
             "returned": one.model,
             "refusal": one.refusal.value if one.refusal else "",
             "note": one.detail,
-            "thinking": shortened(one.normal_reasoning, limit),
-            "steps": shortened(one.step_reasoning, limit),
+            "thinking": shortened(one.normal_reasoning, limit * self._share(one)),
+            "steps": shortened(one.step_reasoning, limit * self._share(one)),
             "shown": shown_lengths(one.step_reasoning, granularity=self._granularity),
             **(_levels(outcomes, limit) if outcomes else {}),
             **(_scores(score) if score else {}),

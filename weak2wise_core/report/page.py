@@ -20,7 +20,7 @@ from markupsafe import Markup
 from weak2wise_core.report.captions import alt_text, station_label
 from weak2wise_core.report.drawing import FAINT, FIRST, GRID, INK, SECOND, draw_all
 from weak2wise_core.report.escapes import visible
-from weak2wise_core.report.explorer import QUESTIONS_A_PIECE, explorer
+from weak2wise_core.report.explorer import GOLDEN_SHARE, QUESTIONS_A_PIECE, explorer
 from weak2wise_core.report.numbers import numbers, three_digits, totals
 from weak2wise_core.report.tables import Tables
 
@@ -61,6 +61,7 @@ def page(tables: Tables, *, run: Mapping[str, Any] | None = None) -> str:
             alt={name: alt_text(name, found) for name in svgs},
             explorer=explorer(tables),
             questions_a_piece=QUESTIONS_A_PIECE,
+            golden_share=GOLDEN_SHARE,
             run=run,
             numbers_json=_data(found),
             style=Markup(style),  # noqa: S704 - a file of this package

@@ -13,7 +13,13 @@ from weak2wise_core.dataset.contents import Contents
 from weak2wise_core.dataset.manifest import summary
 from weak2wise_core.dataset.publishing import tables_of
 from weak2wise_core.masking import TO_BE_CONTINUED, mask_trace
-from weak2wise_core.report.explorer import QUESTIONS_A_PIECE, explorer, packed, shown_lengths
+from weak2wise_core.report.explorer import (
+    GOLDEN_SHARE,
+    QUESTIONS_A_PIECE,
+    explorer,
+    shown_lengths,
+)
+from weak2wise_core.report.packing import LIMITS, fitting_limit, packed
 from weak2wise_core.steps import split_steps
 
 CONTENTS = made(90, seed=4)
@@ -91,7 +97,9 @@ def test_cut_texts_are_beginnings_that_say_how_long_they_were() -> None:
     texts = [text for one in details for c in one["candidates"] for text in (c["thinking"],)]
     cut = [text for text in texts if not isinstance(text, str)]
     assert cut
-    assert all(len(one["head"]) == found.limit < one["length"] for one in cut)
+    sizes = {found.limit, GOLDEN_SHARE * found.limit}
+    assert {len(one["head"]) for one in cut} <= sizes
+    assert all(len(one["head"]) < one["length"] for one in cut)
 
 
 @given(
@@ -127,3 +135,14 @@ def test_packing_is_the_same_every_time() -> None:
     assert packed(["é", None]) == packed(["é", None])
     assert unpacked(packed(["é", None])) == ["é", None]
     assert base64.b64decode(packed(1))[4:8] == b"\0\0\0\0"
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 300), st.sampled_from([1, 4])), max_size=8),
+    st.integers(0, 900),
+)
+def test_the_limit_is_the_largest_that_fits(sizes: list[tuple[int, int]], most: int) -> None:
+    """Texts are cut no more than a page needs."""
+    texts = [("x" * size, share) for size, share in sizes]
+    totals = {limit: sum(min(size, share * limit) for size, share in sizes) for limit in LIMITS}
+    assert fitting_limit(texts, most=most) == max(one for one in LIMITS if totals[one] <= most)
