@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from weak2wise_core.dataset.card import CHAT, card
 from weak2wise_core.dataset.contents import Contents, by_id
 from weak2wise_core.dataset.conversations import conversations
@@ -75,7 +78,8 @@ def publish(contents: Contents, *, root: Path) -> Published:
         "dataset": contents.recipe.dataset,
         **summary(contents),
         "files": {
-            name: {"sha256": digests[name], "bytes": len(data)} for name, data in files.items()
+            name: {"sha256": digests[name], "bytes": len(data), **_rows(name, data)}
+            for name, data in files.items()
         },
     }
     version = content_hash(manifest)[:12]
@@ -115,6 +119,13 @@ def _files(contents: Contents) -> dict[str, bytes]:
         files[f"{QUEUE}.jsonl"] = "".join(f"{row}\n" for row in rows).encode()
         files[f"{QUEUE}.parquet"] = to_bytes(queue, QueuedQuestion)
     return files
+
+
+def _rows(name: str, data: bytes) -> dict[str, int]:
+    """How many rows a table has; nothing for other files."""
+    if not name.endswith(".parquet"):
+        return {}
+    return {"rows": pq.ParquetFile(pa.BufferReader(data)).metadata.num_rows}
 
 
 def tables_of(contents: Contents, manifest: Mapping[str, Any]) -> Tables:

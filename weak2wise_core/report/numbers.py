@@ -201,10 +201,10 @@ def _teacher(tables: Tables, name: str) -> dict[str, Any]:
 
 def votes(tables: Tables) -> dict[str, dict[str, int]]:
     """Who judged, and how far votes agreed, in the filter and under the masks."""
-    under_masks = [
+    under_masks = [  # a row that does not know who judged it counts nowhere
         (by, cast)
         for one in tables.outcomes
-        for by, cast, asked in zip(one.judged_by, one.votes, one.asked, strict=True)
+        for by, cast, asked in zip(one.judged_by, one.votes, one.asked, strict=False)
         if asked
     ]
     return {
