@@ -83,7 +83,7 @@ class _Maker:
             _before("q-00001", RejectionKind.DROPPED, "load", "duplicate"),
             _before("seen", RejectionKind.DROPPED, "decontaminate", "contaminated"),
         ]
-        tables = {name: tuple(_rows(parts, name)) for name in _TABLES}
+        tables: dict[str, Any] = {name: tuple(_rows(parts, name)) for name in _TABLES}
         tables["rejections"] = (*left, *tables["rejections"])
         return Contents(recipe=self._recipe, rows=questions + len(left), **tables)
 

@@ -8,7 +8,7 @@ from prefect.artifacts import acreate_link_artifact, acreate_markdown_artifact
 from weak2wise_core.dataset.contents import Contents
 from weak2wise_core.dataset.publishing import REPORT, Published, tables_of
 from weak2wise_core.report.captions import alt_text
-from weak2wise_core.report.drawing import FIGURES, draw
+from weak2wise_core.report.drawing import FIGURES, draw, on_white
 from weak2wise_core.report.numbers import numbers
 
 
@@ -42,7 +42,7 @@ def figures_as_markdown(contents: Contents, published: Published) -> str:
     found = numbers(tables_of(contents.in_order(), published.manifest))
     parts = []
     for name in FIGURES:
-        image = base64.b64encode(draw(name, found, background="white").encode()).decode()
+        image = base64.b64encode(on_white(draw(name, found)).encode()).decode()
         sentence = alt_text(name, found)
         parts.append(f"![{name}](data:image/svg+xml;base64,{image})\n\n{_plain(sentence)}")
     return "\n\n".join(parts)

@@ -5,8 +5,10 @@ salt for its ids, texts as texts. Names of models are data: no mathematics is re
 """
 
 import io
+import json
 import warnings
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from weak2wise_core.report.captions import station_label
@@ -50,18 +52,30 @@ _LONGEST_NAME: Final = 40
 Draw = Callable[["Figure", Numbers], None]
 
 
-def draw(name: str, numbers: Numbers, *, background: str = "none") -> str:
-    """One figure of `FIGURES` as an SVG document."""
+def draw(name: str, numbers: Numbers) -> str:
+    """One figure of `FIGURES` as an SVG document on no background."""
+    return _drawn(name, json.dumps(numbers, sort_keys=True))
+
+
+def on_white(svg: str) -> str:
+    """A figure for a page whose colours are not known."""
+    end = svg.index(">", svg.index("<svg ")) + 1
+    return f'{svg[:end]}<rect width="100%" height="100%" fill="#ffffff"/>{svg[end:]}'
+
+
+@lru_cache(maxsize=16)
+def _drawn(name: str, numbers: str) -> str:
+    """Drawing takes a twentieth of a second, and a build shows its figures in two places."""
     import matplotlib as mpl  # takes half a second
     from matplotlib.figure import Figure
 
     image = io.StringIO()
     with warnings.catch_warnings(), mpl.rc_context(_SETTINGS):  # type: ignore[arg-type]
         warnings.filterwarnings("ignore", "Glyph", UserWarning)  # the page's fonts have them
-        figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained", facecolor=background)
-        _DRAWN[name](figure, numbers)
+        figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained", facecolor="none")
+        _DRAWN[name](figure, json.loads(numbers))
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure.savefig(image, format="svg", metadata=nothing, facecolor=background)
+        figure.savefig(image, format="svg", metadata=nothing, facecolor="none")
     return image.getvalue()
 
 

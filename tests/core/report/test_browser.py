@@ -42,9 +42,13 @@ class Opened:
         self.page.on("console", lambda message: self.said.append(message.text))
         self.page.on("pageerror", lambda error: self.said.append(str(error)))
         self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.on("dialog", lambda dialog: (self.said.append("dialog"), dialog.dismiss()))
+        self.page.on("dialog", self._refuse)
         self.page.goto(path.as_uri() + fragment)
         self.page.wait_for_selector("html[data-ready]")
+
+    def _refuse(self, dialog: Any) -> None:
+        self.said.append("dialog")
+        dialog.dismiss()
 
     def choose(self, row: int) -> None:
         """Open one question of the list."""
