@@ -96,7 +96,7 @@ def _scores(figure: "Figure", numbers: Numbers) -> None:
         shares = [100 * count / total for count in histogram]
         axes.bar(centres, shares, width=0.42 / SCORE_BINS, color=colour, label=label)
     _dressed(axes, "step-mask score", "% of traces")
-    axes.legend(loc="upper right", fontsize=9)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=9)
 
 
 def _spread(figure: "Figure", numbers: Numbers) -> None:
@@ -126,7 +126,7 @@ def _tokens(figure: "Figure", numbers: Numbers) -> None:
         centres = [(place + 0.28 + 0.44 * number) * width for place in range(len(histogram))]
         axes.bar(centres, histogram, width=0.42 * width, color=colour, label=label)
     _dressed(axes, "tokens of a golden trace", "traces")
-    axes.legend(loc="upper right", fontsize=9)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=9)
 
 
 def _truncation(figure: "Figure", numbers: Numbers) -> None:

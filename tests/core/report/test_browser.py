@@ -214,6 +214,8 @@ def test_a_hostile_dataset_stays_inert(context: Any, tmp_path: Path) -> None:
     assert opened.said == []
     assert len(opened.asked) == 1
     opened.choose(0)
+    page.set_viewport_size({"width": 360, "height": 740})
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
     shown = page.locator("body").inner_text()
     assert "<script>window.pwned=1</script>" in shown
     assert r"$\frac{a}{b} < \sqrt{2}$" in shown
@@ -222,11 +224,11 @@ def test_a_hostile_dataset_stays_inert(context: Any, tmp_path: Path) -> None:
 
 
 def test_a_report_of_many_questions_is_usable(context: Any, tmp_path: Path) -> None:
-    """A thousand questions in pieces: the last can be found and opened."""
-    opened = Opened(context, report(made(1_000, seed=8, characters=60), tmp_path))
+    """Hundreds of questions in pieces: the last can be found and opened."""
+    opened = Opened(context, report(made(400, seed=8, characters=60), tmp_path))
     page = opened.page
-    assert opened.found() == "1,003 of 1,003 rows"
-    page.fill("#search", "q-00999")
+    assert opened.found() == "403 of 403 rows"
+    page.fill("#search", "q-00399")
     opened.choose(0)
-    assert page.locator("#question h3").first.text_content() == "q-00999"
+    assert page.locator("#question h3").first.text_content() == "q-00399"
     assert opened.said == []
