@@ -135,17 +135,6 @@ def fraction_done(progress: Progress) -> float:
     return min(done / progress.questions, 1.0)
 
 
-def seconds_left(progress: Progress, elapsed: float) -> float | None:
-    """How long a build will go on if it goes on as it went; None while too little is done.
-
-    Args:
-        progress: How far it is.
-        elapsed: Seconds since it began.
-    """
-    done = fraction_done(progress)
-    return elapsed * (1 - done) / done if 0.03 <= done < 1 else None
-
-
 def account(progress: Progress) -> list[dict[str, Any]]:
     """Calls, tokens and money by stage and model, for models that were asked."""
     return [

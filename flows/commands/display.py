@@ -13,8 +13,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from flows.commands.numbers import WIDEST, duration, money, short
-from tasks.progress import STAGES, Progress, seconds_left
+from flows.commands.numbers import WIDEST, duration, money, short, time_left
+from tasks.progress import STAGES, Progress, fraction_done
 
 TITLES = {
     "filter_qa": "filter",
@@ -92,11 +92,10 @@ def line(progress: Progress, seconds: float) -> str:
 def account_line(progress: Progress, seconds: float) -> str:
     """Calls, their rate, tokens and money so far, and how long it may still take."""
     rate = progress.calls / seconds if seconds else 0.0
-    left = seconds_left(progress, seconds)
-    ending = "" if left is None else f", about {duration(left)} left"
     return (
         f"{progress.calls:,} calls ({rate:,.0f}/s), {progress.stored:,} from the reply store, "
-        f"{progress.tokens:,} tokens, {progress.usd:.4f} USD, {duration(seconds)}{ending}"
+        f"{progress.tokens:,} tokens, {progress.usd:.4f} USD, {duration(seconds)}"
+        f"{time_left(fraction_done(progress), seconds)}"
     )
 
 

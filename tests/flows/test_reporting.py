@@ -10,7 +10,7 @@ from rich.console import Console
 
 from benchmarks.report_rows import made
 from flows.commands.display import account_line, show_result
-from tasks.progress import STAGES, Progress, seconds_left, stages
+from tasks.progress import STAGES, Progress, fraction_done, stages
 from tests.flows.test_cli import invoke
 from weak2wise_core.dataset.publishing import Published, publish
 
@@ -142,7 +142,7 @@ def test_work_that_goes_on_says_how_long() -> None:
     """From the share that is done, as soon as there is one; nothing is promised before."""
     now = [0.0]
     progress = Progress(clock=lambda: now[0])
-    assert seconds_left(progress, 5.0) is None
+    assert fraction_done(progress) == 0
     progress.questions = 4
     assert "left" not in account_line(progress, 5.0)
     for stage in STAGES[:3]:
@@ -150,7 +150,7 @@ def test_work_that_goes_on_says_how_long() -> None:
         now[0] += 10
         progress.finish(stage, "s", 4)
     progress.enter(STAGES[3], 4)
-    assert seconds_left(progress, 30.0) == pytest.approx(30.0)
+    assert fraction_done(progress) == pytest.approx(0.5)
     assert "about 30 s left" in account_line(progress, 30.0)
     assert [(row["stage"], row["seconds"]) for row in stages(progress)] == [
         *((stage, 10.0) for stage in STAGES[:3]),
