@@ -96,16 +96,22 @@ def write(path: Path, *, questions: int, characters: int) -> dict[str, Any]:
 
 
 def measure(path: Path) -> dict[str, Any]:
-    """Milliseconds to open, to filter and to show a question: the median and the worst."""
+    """What it takes to use a report, in a browser of its own."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium(), args=list(FLAGS))
-        openings = [_open(browser, path)[1] for _ in range(OPENINGS - 1)]
-        window, last = _open(browser, path)
-        filters = [window.evaluate(_TIMED, list(change)) for change in CHANGES]
-        questions = [window.evaluate(_CLICKED, row) for row in range(0, 50, 7)]
+        found = timed(browser, path)
         browser.close()
+    return found
+
+
+def timed(browser: Any, path: Path) -> dict[str, Any]:
+    """Milliseconds to open, to filter and to show a question: the median and the worst."""
+    openings = [_open(browser, path)[1] for _ in range(OPENINGS - 1)]
+    window, last = _open(browser, path)
+    filters = [window.evaluate(_TIMED, list(change)) for change in CHANGES]
+    questions = [window.evaluate(_CLICKED, row) for row in range(0, 50, 7)]
     named = {"open": [*openings, last], "filter": filters, "question": questions}
     return {
         f"{what}, {which}": round(pick(times), 1)

@@ -44,6 +44,8 @@ class Contents:
     rejections: tuple[Rejection, ...] = ()
     prompts: Mapping[str, str] = field(default_factory=dict)
     """Versions of the templates that were used."""
+    audited: tuple[Finding, ...] | None = None
+    """What the audits found, where they have been made already."""
 
     def in_order(self) -> Self:
         """The same tables, each sorted by the question file, then by strong model and draw."""
@@ -75,6 +77,8 @@ class Contents:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """What the audits find in the tables."""
+        if self.audited is not None:
+            return self.audited
         return findings(
             Audited(
                 questions=self.questions,

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,7 @@ def publish(contents: Contents, *, root: Path) -> Published:
     """
     contents.check()
     contents = contents.in_order()
+    contents = replace(contents, audited=contents.findings)  # once for tables, manifest and report
     files = _files(contents)
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     manifest = {

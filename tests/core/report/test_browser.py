@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from benchmarks.chromium import FLAGS, chromium
+from benchmarks.report import timed, write
 from benchmarks.report_rows import made
 from tests.core.report.hostile import hostile
 from weak2wise_core.dataset.contents import Contents
@@ -232,3 +233,11 @@ def test_a_report_of_many_questions_is_usable(context: Any, tmp_path: Path) -> N
     opened.choose(0)
     assert page.locator("#question h3").first.text_content() == "q-00399"
     assert opened.said == []
+
+
+def test_the_benchmark_measures_what_it_names(browser: Any, tmp_path: Path) -> None:
+    """It writes a report, opens it, filters and shows a question; each takes some time."""
+    path = tmp_path / "report.html"
+    found = write(path, questions=60, characters=50) | timed(browser, path)
+    assert found["questions"] == 60
+    assert all(found[f"{what}, ms"] > 0 for what in ("open", "filter", "question"))
