@@ -58,6 +58,7 @@ CHANGES = (
     ("order", "down"),
     ("mark", ""),
     ("order", "long"),
+    ("teacher", ""),
     ("status", ""),
 )
 
