@@ -62,6 +62,7 @@ def _register() -> None:
         annotating,
         building,
         checking,
+        comparing,
         evaluating,
         exporting,
         planning,
@@ -77,6 +78,7 @@ def _register() -> None:
     app.command("sft")(training.sft)
     app.command("evaluate")(evaluating.evaluate)
     app.command("ablate")(ablating.ablate)
+    app.command("compare")(comparing.compare)
     app.command("verify")(traces.verify)
     app.command("truncate")(traces.truncate)
     app.command("mask")(traces.mask)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tasks.local_models import LocalModels
 from weak2wise_core.dataset.drift import Asked, EarlierIds, ModelChange
 from weak2wise_core.gateway import Account
 
@@ -28,6 +29,8 @@ class Progress:
     shards: int = 0
     accounts: Mapping[tuple[str, str], Account] = field(default_factory=dict)
     """What was paid, by stage and model; shared with the gateway."""
+    local: LocalModels = field(default_factory=LocalModels)
+    """Models that work in this process."""
     entered: Counter[str] = field(default_factory=Counter)
     """Questions that came to a stage."""
     cached: Counter[str] = field(default_factory=Counter)
@@ -113,7 +116,7 @@ def stages(progress: Progress) -> list[dict[str, Any]]:
             "cached": progress.cached[stage],
             "seconds": round(progress.seconds(stage), 3),
         }
-        for stage in STAGES
+        for stage in dict.fromkeys((*STAGES, *progress.entered))
         if progress.entered[stage]
     ]
 

@@ -16,10 +16,12 @@ from tasks.keys import Keys, check_environment, read_recipe_keys
 from tasks.progress import Progress
 from tasks.reserve import Reserve
 from weak2wise_core.config import Backend, ModelSpec, Recipe, Speculation
+from weak2wise_core.config.recipe import without_probabilities
 from weak2wise_core.equivalence import AnswerChecker
-from weak2wise_core.errors import BuildError, StoreError
+from weak2wise_core.errors import BuildError, RecipeError, StoreError
 from weak2wise_core.gateway import Asker, Gateway, ModelHandle
 from weak2wise_core.hashing import content_hash
+from weak2wise_core.llm.forced import PassageReader
 from weak2wise_core.llm.protocol import ChatModel
 from weak2wise_core.llm.tokens import Tokens
 from weak2wise_core.prompts import PromptSet, load_prompts
@@ -88,9 +90,9 @@ class Runtime:
     def ask(self, name: str, *, stage: str) -> ModelHandle:
         """A model of the recipe, as one stage asks it."""
         spec = self.recipe.models.spec(name)
-        return self.gateway.handle(
-            self._model(spec), spec=spec, name=name, stage=stage, votes=name == JUDGE
-        )
+        model = self._model(spec)
+        self.progress.local.watch(name, model)
+        return self.gateway.handle(model, spec=spec, name=name, stage=stage, votes=name == JUDGE)
 
     def idle_slots(self) -> Slots | None:
         """The slots that a race may fill with guesses; None where it may not."""
@@ -107,6 +109,17 @@ class Runtime:
     def truncator(self, *, stage: str) -> ModelHandle | None:
         """The truncating model, or None where the recipe has none."""
         return self.ask(TRUNCATOR, stage=stage) if self.recipe.models.truncator else None
+
+    def reader(self) -> PassageReader:
+        """The weak model, or its local copy, as one that reads traces.
+
+        Raises:
+            RecipeError: It is a server, which does not tell probabilities.
+        """
+        model = self._model(self.recipe.reader)
+        if not isinstance(model, PassageReader):
+            raise RecipeError(without_probabilities(self.recipe.selection.by))
+        return model
 
     def judge(self, *, stage: str) -> Judge:
         """The judge that the recipe describes."""

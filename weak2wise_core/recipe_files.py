@@ -81,20 +81,32 @@ def check_named(named: Iterable[tuple[str, Path]], *, data: Path) -> None:
 def named_files(recipe: Recipe) -> Iterator[tuple[str, Path]]:
     """Every file and folder that a recipe names, with the key that names it; no hub ids."""
     yield from _paths(recipe, "")
-    specs: dict[str, ModelSpec] = {"weak": recipe.models.weak}
-    specs |= {f"strong.{number}": spec for number, spec in enumerate(recipe.models.strong)}
-    specs |= {"judge": recipe.models.judge} if recipe.models.judge else {}
-    specs |= {"truncator": recipe.models.truncator} if recipe.models.truncator else {}
-    names = {f"models.{role}.tokenizer": spec.tokenizer for role, spec in specs.items()}
+    specs = dict(_specs(recipe))
+    names = {f"{field}.tokenizer": spec.tokenizer for field, spec in specs.items()}
     names |= {
-        f"models.{role}.model": spec.model
-        for role, spec in specs.items()
-        if spec.backend is Backend.TRANSFORMERS or (role == "weak" and spec.tokenizer is None)
+        f"{field}.model": spec.model
+        for field, spec in specs.items()
+        if spec.backend is Backend.TRANSFORMERS
+        or (field == "models.weak" and spec.tokenizer is None)
     }
     names["training.model"] = recipe.training.model
     for field, name in names.items():
         if name is not None and is_path(name):
             yield field, Path(name)
+
+
+def _specs(recipe: Recipe) -> Iterator[tuple[str, ModelSpec]]:
+    """Every model that a recipe specifies, with the key that names it."""
+    models = recipe.models
+    yield "models.weak", models.weak
+    yield from ((f"models.strong.{n}", spec) for n, spec in enumerate(models.strong))
+    others = {
+        "models.judge": models.judge,
+        "models.truncator": models.truncator,
+        "selection.model": recipe.selection.model,
+        "ablation.scorer": recipe.ablation.scorer,
+    }
+    yield from ((field, spec) for field, spec in others.items() if spec is not None)
 
 
 def is_path(name: str) -> bool:

@@ -177,6 +177,7 @@ def _facts(state: Any, progress: Any, *, seconds: float) -> dict[str, Any]:
             "seconds": round(seconds, 3),
             "accounts": account(progress),
             "stages": stages(progress),
+            "local": progress.local.rows(),
         },
         "model_changes": [change.as_dict() for change in progress.model_changes],
     }

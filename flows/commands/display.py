@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.commands.numbers import WIDEST, duration, money, short, time_left
+from tasks.local_models import sentence
 from tasks.progress import STAGES, Progress, fraction_done
 
 TITLES = {
@@ -23,7 +24,9 @@ TITLES = {
     "select_golden": "select",
     "truncate_golden": "truncate",
     "format_sft": "format",
+    "measure_traces": "read traces",
 }
+READING = "measure_traces"
 _SECONDS_BETWEEN_LINES = 10.0
 _OTHER_LINES = 17
 """Lines of a result beside the reasons to leave and the models that were asked."""
@@ -71,7 +74,7 @@ class Screen:
         if not progress.questions:
             return Text(f"starting the task engine and reading questions ... {seconds:.0f} s")
         table = Table.grid(padding=(0, 2))
-        for stage in self._stages:
+        for stage in _shown(self._stages, progress):
             done, total = progress.left(stage), progress.entered[stage]
             cached = f"{progress.cached[stage]} cached" if progress.cached[stage] else ""
             bar = ProgressBar(total=max(total, 1), completed=done, width=30)
@@ -83,10 +86,20 @@ def line(progress: Progress, seconds: float) -> str:
     """One line for logs and pipes."""
     stages = ", ".join(
         f"{TITLES[stage]} {progress.left(stage)}/{progress.entered[stage]}"
-        for stage in STAGES
+        for stage in _shown(STAGES, progress)
         if progress.entered[stage]
     )
     return f"{stages or 'starting'} | {account_line(progress, seconds)}"
+
+
+def _shown(stages: Sequence[str], progress: Progress) -> list[str]:
+    """The stages, and before the selection the reading of traces where a selector needs it."""
+    reads = bool(progress.entered[READING])
+    return [
+        one
+        for stage in stages
+        for one in ([READING, stage] if reads and stage == "select_golden" else [stage])
+    ]
 
 
 def account_line(progress: Progress, seconds: float) -> str:
@@ -115,7 +128,14 @@ def show_result(facts: Mapping[str, Any], console: Console) -> None:
         f"{run['calls']:,} calls paid in this run, {run['stored']:,} answered by the reply store, "
         f"{run['tokens']:,} tokens{_parts(run)}, {run['usd']:.4f} USD, {run['seconds']:.1f} s"
     )
+    show_local(run["local"], console)
     show_warnings(facts["model_changes"], console)
+
+
+def show_local(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
+    """How fast and how full the models were that worked in this process."""
+    for row in rows:
+        console.print(sentence(row), soft_wrap=True)
 
 
 def _parts(run: Mapping[str, Any]) -> str:

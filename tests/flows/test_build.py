@@ -14,7 +14,7 @@ import pytest
 from benchmarks.loopback import LoopbackServer
 from benchmarks.loopback_replies import Reply
 from tasks.progress import STAGES, Progress
-from tests.flows.artifacts import artifacts_like
+from tests.flows.showing import artifacts
 from weak2wise_core.config import GenerateSettings, Recipe
 from weak2wise_core.equivalence import AnswerChecker
 from weak2wise_core.errors import FatalModelError, InputFileError, MissingKeyError
@@ -295,7 +295,10 @@ async def test_skipping_the_filter_makes_no_filter_call(build: Build, questions:
 async def test_artifacts_hold_the_real_numbers(build: Build, testbed_recipe: MakeRecipe) -> None:
     """Progress, drops, figures, links, account and summary are there for the engine's pages."""
     published = await (await build(testbed_recipe(dataset="artifacts"))).aresult()
-    found = {str(one.key): str(one.data) for one in await artifacts_like("artifacts-%")}
+    shown = ["progress", "account", "summary", "drops", "stages", "figures", "report", "dataset"]
+    shown += [f"progress-{stage}".replace("_", "-") for stage in STAGES]
+    rows = await artifacts(*(f"artifacts-{one}" for one in shown))
+    found = {key: data[-1] for key, data in rows.items()}
     assert float(found["artifacts-progress"]) == 100.0
     for stage in STAGES:
         key = f"artifacts-progress-{stage}".replace("_", "-")

@@ -12,7 +12,7 @@ from tasks.train_sft import PROGRESS, TrainingProgress
 from tasks.training_jobs import find_dataset, plan_job
 from testbed.models import WEAK_MODEL_FOLDER
 from tests.core.training.schooling import rows
-from tests.flows.artifacts import artifacts_like
+from tests.flows.showing import artifacts
 from weak2wise_core.config import TrainingSettings
 from weak2wise_core.errors import (
     InputFileError,
@@ -91,7 +91,8 @@ async def test_a_dataset_becomes_a_model_once(
     assert trained.manifest["dataset"]["prompt_suffix"] == ""
     assert progress.fraction == 1.0
     assert events == [], "outside of a deployment nothing is announced"
-    assert {"lessons-training", "lessons-losses", "lessons-loss-table"} <= await artifact_keys()
+    shown = ("lessons-training", "lessons-losses", "lessons-loss-table")
+    assert set(await artifacts(*shown)) == set(shown)
 
     monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", "0")
     second: Any = await sft("lessons", settings(), return_state=True)
@@ -106,11 +107,6 @@ async def test_a_dataset_becomes_a_model_once(
         "dataset": trained.manifest["dataset"]["version"],
         "version": version,
     }
-
-
-async def artifact_keys() -> set[str | None]:
-    """Keys of the artifacts of these trainings."""
-    return {one.key for one in await artifacts_like("lessons-%")}
 
 
 @pytest.mark.slow

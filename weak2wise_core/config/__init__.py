@@ -13,8 +13,16 @@ from weak2wise_core.config.execution import (
     Runner,
     Speculation,
 )
-from weak2wise_core.config.models import Backend, Models, ModelSpec, Prices, StrongModelSpec
+from weak2wise_core.config.models import (
+    Backend,
+    Batching,
+    Models,
+    ModelSpec,
+    Prices,
+    StrongModelSpec,
+)
 from weak2wise_core.config.recipe import Recipe
+from weak2wise_core.config.selection import SelectionSettings, Selector
 from weak2wise_core.config.stages import (
     DecontaminationSettings,
     FilterSettings,
@@ -38,6 +46,7 @@ __all__ = [
     "AblationSettings",
     "Arm",
     "Backend",
+    "Batching",
     "BenchmarkKind",
     "BenchmarkSettings",
     "BudgetSettings",
@@ -61,6 +70,8 @@ __all__ = [
     "Recipe",
     "Runner",
     "SFTFormatSettings",
+    "SelectionSettings",
+    "Selector",
     "Settings",
     "Speculation",
     "StepMaskSettings",

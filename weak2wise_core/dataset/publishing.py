@@ -27,6 +27,7 @@ from weak2wise_core.records import (
     Rejection,
     ScoredTrace,
     SFTExample,
+    TraceMeasure,
 )
 from weak2wise_core.report.page import page
 from weak2wise_core.report.tables import Tables
@@ -115,6 +116,8 @@ def _files(contents: Contents) -> dict[str, bytes]:
         "train.jsonl": "".join(f"{line}\n" for line in lines).encode(),
         "dataset_info.json": (_json(entry) + "\n").encode(),
     }
+    if contents.measures:
+        files["measures.parquet"] = to_bytes(contents.measures, TraceMeasure)
     if queue := _queue(contents):
         rows = [json.dumps(asdict(row), ensure_ascii=False) for row in queue]
         files[f"{QUEUE}.jsonl"] = "".join(f"{row}\n" for row in rows).encode()

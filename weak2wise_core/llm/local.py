@@ -15,12 +15,18 @@ from typing import Any
 
 from weak2wise_core.config import ModelSpec
 from weak2wise_core.errors import FatalModelError, RecipeError
-from weak2wise_core.llm.batching import Answer, BatchQueue, Dropped, LocalStats, Prompt
-from weak2wise_core.llm.engine import Engine, load_engine
+from weak2wise_core.llm.batching import BatchQueue
+from weak2wise_core.llm.engine import Engine
+from weak2wise_core.llm.forced import Fit, Passage
+from weak2wise_core.llm.loading import load_engine
+from weak2wise_core.llm.measuring import LocalStats
 from weak2wise_core.llm.protocol import Sampling
 from weak2wise_core.llm.replies import OPENING_TAG, split_thinking
 from weak2wise_core.llm.weights import folder_digest, model_folder, model_name
 from weak2wise_core.records import ChatReply, Message, Usage
+
+_PASSAGES_AT_ONCE = 2048
+"""Passages that are turned into tokens and sorted by length together."""
 
 
 class TransformersModel:
@@ -34,8 +40,8 @@ class TransformersModel:
 
         Args:
             spec: `model` is a folder or a hub id, `tokenizer` likewise where it lies elsewhere;
-                `batch_size`, `device` and `dtype` say how to run it. `dtype: auto` is bfloat16 on
-                an accelerator and float32 on a CPU, whatever the weights are stored as.
+                `batch_size`, `batching`, `device` and `dtype` say how to run it. `dtype: auto` is
+                bfloat16 on an accelerator and float32 on a CPU, whatever the weights are stored as.
 
         Raises:
             RecipeError: The specification sets `extra_body`, which only servers take.
@@ -49,7 +55,9 @@ class TransformersModel:
         self._spec = spec
         self._folder = model_folder(spec.model)
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="local-model")
-        self._queue = BatchQueue(self._answer, executor=self._executor, batch_size=spec.batch_size)
+        self._queue = BatchQueue(
+            lambda: self._loading().result(), executor=self._executor, batch_size=spec.batch_size
+        )
         self._engine: Future[Engine] | None = None
         self._first_call = threading.Lock()
         self._closed = False
@@ -76,7 +84,7 @@ class TransformersModel:
         return model_name(self._spec.model)
 
     def stats(self) -> LocalStats:
-        """Requests, batches, tokens and busy seconds so far."""
+        """What it has done so far, also after it was closed."""
         return self._queue.stats
 
     async def chat(
@@ -120,6 +128,22 @@ class TransformersModel:
             model=self._name,
         )
 
+    async def read(self, passages: Sequence[Passage]) -> list[tuple[Fit, ...] | None]:
+        """How well texts fit the model; see `PassageReader.read`.
+
+        Many passages are read in parts, so that answers come in between and memory stays bounded.
+        """
+        loading = asyncio.wrap_future(self._loading())
+        loading.add_done_callback(_seen)
+        engine = await asyncio.shield(loading)
+        found: list[tuple[Fit, ...] | None] = []
+        for start in range(0, len(passages), _PASSAGES_AT_ONCE):
+            part = passages[start : start + _PASSAGES_AT_ONCE]
+            reading = self._executor.submit(engine.read, part, batch_size=self._spec.batch_size)
+            fits: list[tuple[Fit, ...] | None] = await asyncio.wrap_future(reading)
+            found += fits
+        return found
+
     async def aclose(self) -> None:
         """End the thread and free the model; calls that wait fail with `FatalModelError`."""
         self._closed = True
@@ -137,9 +161,6 @@ class TransformersModel:
             if self._engine is None:
                 self._engine = self._executor.submit(load_engine, self._spec)
             return self._engine
-
-    def _answer(self, prompts: Sequence[Prompt], dropped: Dropped) -> Sequence[Answer]:
-        return self._loading().result().answer(prompts, dropped=dropped)
 
 
 def _seen(loading: "asyncio.Future[Engine]") -> None:

@@ -132,6 +132,7 @@ class _Rows:
         self._findings = _grouped(tables.findings)
         before = [one for one in tables.rejections if self._is_before(one)]
         self._left = {one.question_id: one for one in tables.rejections if not self._is_before(one)}
+        self._selector = tables.manifest["settings"].get("selection", {}).get("by", "step_mask")
         self._granularity = int(tables.manifest["settings"]["step_mask"]["granularity"])
         self.all: list[Row] = [*self._questions, *before]
 
@@ -175,7 +176,7 @@ class _Rows:
                 self._candidate(one, limit) for one in self._candidates.get(question_id, [])
             ],
             "golden": _golden(golden, limit) if golden else None,
-            "why": why_it_won(golden, scored) if golden else "",
+            "why": why_it_won(golden, scored, selector=self._selector) if golden else "",
             "findings": [_finding(one) for one in self._findings.get(question_id, [])],
         }
 

@@ -7,15 +7,23 @@ from weak2wise_core.report.numbers import three_digits
 from weak2wise_core.report.tables import key_of
 
 
-def why_it_won(golden: GoldenReasoning, scored: Sequence[ScoredTrace]) -> str:
+def why_it_won(
+    golden: GoldenReasoning, scored: Sequence[ScoredTrace], *, selector: str = "step_mask"
+) -> str:
     """What decided for this trace and against the other candidates of its question.
 
     Args:
         golden: The trace that won.
         scored: All scored candidates of the question, the winner among them.
+        selector: What `selection.by` names.
     """
     if golden.source is GoldenSource.ANNOTATION:
         return "A person wrote this reasoning: no trace of a model helped the weak model."
+    if golden.source is GoldenSource.SELECTION:
+        return (
+            f"Chosen by {selector.replace('_', ' ')} among {len(scored)} scored traces, not by its "
+            f"score, which is {three_digits(golden.score)}."
+        )
     own = [one for one in scored if key_of(one) == key_of(golden)]
     others = [one for one in scored if key_of(one) != key_of(golden)]
     if not own or not others:

@@ -66,6 +66,13 @@ def test_the_sentence_says_what_decided(others: list[ScoredTrace], expected: str
     assert expected in why_it_won(golden(), [OWN, *others])
 
 
+def test_another_selector_is_named() -> None:
+    """A trace that its score did not choose is not said to have the highest one."""
+    found = why_it_won(golden(source=GoldenSource.SELECTION), [OWN], selector="rank_surprisal")
+    assert found.startswith("Chosen by rank surprisal among 1 scored")
+    assert "highest" not in found
+
+
 def test_a_person_is_named() -> None:
     """Reasoning that a person wrote won against nothing."""
     assert "A person wrote" in why_it_won(golden(source=GoldenSource.ANNOTATION), [OWN])
