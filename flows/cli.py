@@ -11,10 +11,9 @@ import typer
 
 from weak2wise_core.errors import Weak2WiseError
 
-# The engine's own log lines would break the progress display. Set before it is first imported;
-# whoever sets the variables gets what they say.
+# The engine's own log lines would break the progress display; what a run itself says goes to the
+# server's pages. Set before the engine is first imported; whoever sets a level gets what it says.
 _QUIET_ENGINE = {
-    "PREFECT_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
@@ -23,9 +22,19 @@ _QUIET_ENGINE = {
 }
 
 
+_QUIET_TERMINAL = {
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_LOGGERS_PREFECT_FLOW_RUNS_LEVEL": "INFO",
+}
+
+
 def main() -> None:
     """Run the command line and turn errors into one message and an exit code."""
-    for name, value in _QUIET_ENGINE.items():
+    quiet = (
+        _QUIET_ENGINE if "PREFECT_LOGGING_LEVEL" in os.environ else _QUIET_ENGINE | _QUIET_TERMINAL
+    )
+    for name, value in quiet.items():
         os.environ.setdefault(name, value)
     try:
         app()
@@ -58,11 +67,13 @@ def _register() -> None:
         exporting,
         planning,
         replies,
+        reporting,
         traces,
         training,
     )
 
     app.command("build")(building.build)
+    app.command("report")(reporting.report)
     app.command("plan")(planning.plan)
     app.command("sft")(training.sft)
     app.command("evaluate")(evaluating.evaluate)

@@ -14,8 +14,8 @@ from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import PrefectException
 
+from tasks.picturing import artifact_key
 from tasks.progress import Progress
-from tasks.reporting import artifact_key
 from tasks.runtime import current
 from testbed.models import WEAK_MODEL_FOLDER
 from weak2wise_core.ablation.comparing import ItemVerdict

@@ -17,14 +17,14 @@ from tasks.runtime import prompts_of
 from weak2wise_core.config import JudgeMethod, Policy, Recipe, TruncationMethod
 from weak2wise_core.hashing import content_hash
 from weak2wise_core.prompts import PromptSet
-from weak2wise_core.records import EvaluatedSample, QueuedQuestion
+from weak2wise_core.records import EvaluatedSample, Finding, QueuedQuestion
 from weak2wise_core.selectors.measuring import MEASURED_BY, deciding
 from weak2wise_core.stores.tables import TABLES
 
 VERSIONS: Mapping[str, str] = {
     "filter_qa": "1",
-    "generate_candidates": "1",
-    "score_step_masks": "1",
+    "generate_candidates": "2",
+    "score_step_masks": "2",
     "measure_traces": "1",
     "select_golden": "1",
     "truncate_golden": "1",
@@ -32,7 +32,7 @@ VERSIONS: Mapping[str, str] = {
 }
 """Version of each stage; bump it when the same inputs give another output."""
 
-NOT_STAGED = (EvaluatedSample, QueuedQuestion)
+NOT_STAGED = (EvaluatedSample, Finding, QueuedQuestion)
 """Tables that are written beside the stages; no stage result has them."""
 
 TABLE_IDS = sorted(table.id for kind, table in TABLES.items() if kind not in NOT_STAGED)

@@ -11,7 +11,7 @@ from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import PrefectException
 
-from tasks.reporting import artifact_key
+from tasks.picturing import artifact_key
 from testbed.soundness import is_sound
 from weak2wise_core.ablation.pools import Pool
 from weak2wise_core.comparison.results import ComparisonResult

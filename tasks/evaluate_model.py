@@ -16,7 +16,7 @@ from prefect.exceptions import PrefectException
 
 from tasks.keys import Keys, read_keys
 from tasks.local_models import LocalModels
-from tasks.reporting import artifact_key
+from tasks.picturing import artifact_key
 from tasks.reserve import Reserve
 from tasks.runtime import REPLIES, open_model
 from weak2wise_core.config import BudgetSettings, EvaluationSettings, ModelSpec

@@ -10,7 +10,12 @@ from weak2wise_core.questions import QuestionSet, decontaminate
 from weak2wise_core.questions import load_questions as read
 
 
-@task(name="load_questions", cache_policy=NO_CACHE, persist_result=False)
+@task(
+    name="load_questions",
+    task_run_name="load the questions of {recipe.dataset}",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
 async def load_questions(recipe: Recipe) -> QuestionSet:
     """Everything that the file holds: usable questions, and rejections by name."""
     found = await asyncio.to_thread(read, recipe.questions)

@@ -1,7 +1,8 @@
 """How far a build is: numbers that a display or an artifact may read at any moment."""
 
+import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,11 +39,14 @@ class Progress:
     """The model ids that datasets name which were there before this run."""
     model_changes: Sequence[ModelChange] = ()
     """Models that answer under other ids than before; known when the run ends."""
+    clock: Callable[[], float] = time.monotonic
     _left: dict[tuple[str, str], int] = field(default_factory=dict)
+    _spans: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def enter(self, stage: str, questions: int) -> None:
         """Questions come to a stage."""
         self.entered[stage] += questions
+        self._spans.setdefault(stage, (self.clock(), self.clock()))
 
     def advance(self, stage: str, shard: str) -> None:
         """A stage is done with one question of a shard."""
@@ -53,6 +57,12 @@ class Progress:
         if self._left.get((stage, shard), 0) == 0:
             self.cached[stage] += questions
         self._left[stage, shard] = questions
+        self._spans[stage] = (self._spans.get(stage, (self.clock(),))[0], self.clock())
+
+    def seconds(self, stage: str) -> float:
+        """From the first question that came to a stage to the last that left; stages overlap."""
+        first, last = self._spans.get(stage, (0.0, 0.0))
+        return last - first
 
     def report(self) -> dict[str, Any]:
         """How far this process is, as plain values for another one; see `take`."""
@@ -123,6 +133,37 @@ class Progress:
         return found
 
 
+def stages(progress: Progress) -> list[dict[str, Any]]:
+    """Questions and time of every stage that questions came to."""
+    return [
+        {
+            "stage": stage,
+            "questions": progress.entered[stage],
+            "cached": progress.cached[stage],
+            "seconds": round(progress.seconds(stage), 3),
+        }
+        for stage in dict.fromkeys((*STAGES, *progress.entered))
+        if progress.entered[stage]
+    ]
+
+
+def fraction_done(progress: Progress) -> float:
+    """How much of a build is done, from 0 to 1: questions at the end of every stage.
+
+    Stages weigh the same; a question that leaves early is done with all of them.
+    """
+    if not progress.questions:
+        return 0.0
+    share = 1 / len(STAGES)
+    done = 0.0
+    for number, stage in enumerate(STAGES):
+        following = STAGES[number + 1] if number + 1 < len(STAGES) else None
+        stopped = progress.left(stage) - (progress.entered[following] if following else 0)
+        done += progress.left(stage) * share
+        done += max(stopped, 0) * share * (len(STAGES) - number - 1)
+    return min(done / progress.questions, 1.0)
+
+
 def account(progress: Progress) -> list[dict[str, Any]]:
     """Calls, tokens and money by stage and model, for models that were asked."""
     return [
@@ -137,7 +178,8 @@ def account(progress: Progress) -> list[dict[str, Any]]:
             "completion_tokens": one.completion_tokens,
             "reasoning_tokens": one.reasoning_tokens,
             "usd": round(one.usd, 6),
+            "seconds": round(one.seconds, 3),
         }
         for (stage, model), one in progress.accounts.items()
         if one.calls or one.stored or one.failures
-    ] or [{"stage": "", "model": "none asked", "calls": 0, "stored": 0, "usd": 0.0}]
+    ] or [{"stage": "", "model": "none asked", "calls": 0, "stored": 0, "usd": 0.0, "seconds": 0.0}]

@@ -20,13 +20,14 @@ from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
 
 from tasks.local_models import sentence
-from tasks.progress import STAGES, Progress, account
+from tasks.picturing import artifact_key, show_dataset
+from tasks.progress import STAGES, Progress, account, fraction_done, stages
 from tasks.runtime import Runtime
 from weak2wise_core.config import Recipe
-from weak2wise_core.dataset.contents import Findings
+from weak2wise_core.dataset.contents import AnyContents
 from weak2wise_core.dataset.drift import model_changes
 from weak2wise_core.dataset.manifest import counts, returned_models
-from weak2wise_core.dataset.publishing import Published
+from weak2wise_core.dataset.publishing import REPORT, Published
 from weak2wise_core.dataset.returned import merged
 
 PUBLISHED_EVENT = "weak2wise.dataset.published"
@@ -35,35 +36,12 @@ LONGEST_TABLE = 200
 _SECONDS_BETWEEN_UPDATES = 5.0
 
 
-def artifact_key(dataset: str, kind: str) -> str:
-    """A key of lower-case letters, digits and dashes, as the engine wants it."""
-    plain = "".join(char if char.isalnum() and char.isascii() else "-" for char in dataset.lower())
-    return f"{plain}-{kind}"
-
-
-def fraction_done(progress: Progress) -> float:
-    """How much of a build is done, from 0 to 1: questions at the end of every stage.
-
-    Stages weigh the same; a question that leaves early is done with all of them.
-    """
-    if not progress.questions:
-        return 0.0
-    share = 1 / len(STAGES)
-    done = 0.0
-    for number, stage in enumerate(STAGES):
-        following = STAGES[number + 1] if number + 1 < len(STAGES) else None
-        stopped = progress.left(stage) - (progress.entered[following] if following else 0)
-        done += progress.left(stage) * share
-        done += max(stopped, 0) * share * (len(STAGES) - number - 1)
-    return min(done / progress.questions, 1.0)
-
-
 @asynccontextmanager
 async def live_progress(progress: Progress, *, dataset: str) -> AsyncIterator[None]:
-    """Keep a progress artifact up to date while the block runs."""
-    artifact: Any = None
+    """Keep a progress artifact of the build and one of every stage up to date."""
+    shown: dict[str, Any] = {}
     async with _tolerated("the progress"):
-        artifact = await acreate_progress_artifact(
+        shown[""] = await acreate_progress_artifact(
             progress=0.0,
             key=artifact_key(dataset, "progress"),
             description=f"{progress.questions} questions in {progress.shards} shards",
@@ -72,16 +50,36 @@ async def live_progress(progress: Progress, *, dataset: str) -> AsyncIterator[No
     async def keep_updating() -> None:
         while True:
             await asyncio.sleep(_SECONDS_BETWEEN_UPDATES)
-            await _update(artifact, 100 * fraction_done(progress))
+            await _show(progress, shown, dataset=dataset)
 
     updater = asyncio.create_task(keep_updating())
     try:
         yield
-        await _update(artifact, 100.0)
+        updater.cancel()
+        await _show(progress, shown, dataset=dataset)
+        await _update(shown.get(""), 100.0)
     finally:
         updater.cancel()
         with suppress(asyncio.CancelledError):
             await updater
+
+
+async def _show(progress: Progress, shown: dict[str, Any], *, dataset: str) -> None:
+    """Bring every artifact up to date; that of a stage appears when questions come to it."""
+    await _update(shown.get(""), 100 * fraction_done(progress))
+    for stage in STAGES:
+        if not (entered := progress.entered[stage]):
+            continue
+        percent = 100 * progress.left(stage) / entered
+        if stage in shown:
+            await _update(shown[stage], percent)
+            continue
+        async with _tolerated("the progress"):
+            shown[stage] = await acreate_progress_artifact(
+                progress=percent,
+                key=artifact_key(dataset, f"progress-{stage}".replace("_", "-")),
+                description=f"{stage}: questions that are done, of those that came to it so far",
+            )
 
 
 @asynccontextmanager
@@ -102,7 +100,7 @@ async def _update(artifact: Any, percent: float) -> None:
 
 
 async def report_run(
-    runtime: Runtime, *, contents: Findings | None, published: Published | None = None
+    runtime: Runtime, *, contents: AnyContents | None, published: Published | None = None
 ) -> None:
     """Write what was dropped, what was paid and where the dataset is, as artifacts."""
     note_model_changes(runtime.recipe, runtime.progress, contents=contents)
@@ -110,6 +108,15 @@ async def report_run(
         get_run_logger().warning("%s", change.sentence)
     async with _tolerated("the report"):
         await _report(runtime, contents=contents, published=published)
+    if published is not None:
+        found = published.manifest["counts"]
+        get_run_logger().info(
+            "%d of %d rows became training rows: %s; report: %s",
+            found["train"],
+            found["rows"],
+            published.folder,
+            published.folder / REPORT,
+        )
     get_run_logger().info(
         "%d calls paid (%.4f USD), %d answered by the reply store",
         runtime.progress.calls,
@@ -119,7 +126,7 @@ async def report_run(
 
 
 async def _report(
-    runtime: Runtime, *, contents: Findings | None, published: Published | None
+    runtime: Runtime, *, contents: AnyContents | None, published: Published | None
 ) -> None:
     dataset = runtime.recipe.dataset
     if contents is not None:
@@ -139,6 +146,13 @@ async def _report(
         table=account(runtime.progress),
         description="What this run asked of the models; stored calls were paid for earlier",
     )
+    await acreate_table_artifact(
+        key=artifact_key(dataset, "stages"),
+        table=stages(runtime.progress) or [{"stage": "none", "questions": 0}],
+        description="Questions and seconds of every stage; stages overlap",
+    )
+    if published is not None:
+        await show_dataset(published)
     await acreate_markdown_artifact(
         key=artifact_key(dataset, "summary"),
         markdown=summary(runtime.progress, contents=contents, published=published),
@@ -146,7 +160,7 @@ async def _report(
     )
 
 
-def note_model_changes(recipe: Recipe, progress: Progress, *, contents: Findings | None) -> None:
+def note_model_changes(recipe: Recipe, progress: Progress, *, contents: AnyContents | None) -> None:
     """Find the models that answer under other ids than before.
 
     The tables know the replies of earlier runs too; the accounts know those of a run that made no
@@ -157,7 +171,7 @@ def note_model_changes(recipe: Recipe, progress: Progress, *, contents: Findings
     progress.model_changes = model_changes(recipe, returned, earlier=progress.earlier)
 
 
-def drops(contents: Findings) -> list[dict[str, Any]]:
+def drops(contents: AnyContents) -> list[dict[str, Any]]:
     """Rejections counted by stage, kind and reason; at least one row."""
     found = Counter((item.stage, item.kind.value, item.reason) for item in contents.rejections)
     return [
@@ -166,7 +180,7 @@ def drops(contents: Findings) -> list[dict[str, Any]]:
     ] or [{"stage": "", "kind": "", "reason": "none", "questions": 0}]
 
 
-def rejected(contents: Findings) -> list[dict[str, Any]]:
+def rejected(contents: AnyContents) -> list[dict[str, Any]]:
     """Every rejection as a row for people; at least one row."""
     return [
         {
@@ -182,7 +196,9 @@ def rejected(contents: Findings) -> list[dict[str, Any]]:
     ] or [{"question": "", "stage": "", "kind": "", "reason": "none", "detail": ""}]
 
 
-def summary(progress: Progress, *, contents: Findings | None, published: Published | None) -> str:
+def summary(
+    progress: Progress, *, contents: AnyContents | None, published: Published | None
+) -> str:
     """A short report in Markdown."""
     rows: list[tuple[str, object]] = []
     if contents is not None:
@@ -195,7 +211,11 @@ def summary(progress: Progress, *, contents: Findings | None, published: Publish
         ("US dollars paid in this run", f"{progress.usd:.4f}"),
     ]
     if published is not None:
-        rows += [("version", published.version), ("folder", f"`{published.folder}`")]
+        rows += [
+            ("version", published.version),
+            ("folder", f"`{published.folder}`"),
+            ("report", f"`{published.folder / REPORT}`"),
+        ]
     lines = [f"| {name} | {value} |" for name, value in rows]
     local = [f"\n{sentence(row)}." for row in progress.local.rows()]
     warnings = [f"\n**Model id changed:** {one.sentence}." for one in progress.model_changes]

@@ -54,7 +54,7 @@ def stage_task(
     def decorate(function: Callable[P, Coroutine[Any, Any, StageResult[R]]]) -> StageTask[P, R]:
         return task(
             name=stage,
-            task_run_name=f"{stage} {{shard}}",
+            task_run_name=f"{stage}, shard {{shard}}",
             persist_result=True,
             result_serializer=ParquetStageResult(),
             cache_result_in_memory=False,

@@ -22,7 +22,8 @@ from prefect.events import emit_event
 from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
 
-from tasks.reporting import LONGEST_TABLE, artifact_key
+from tasks.picturing import artifact_key
+from tasks.reporting import LONGEST_TABLE
 from weak2wise_core.training.card import loss_table
 from weak2wise_core.training.events import EventKind, TrainingEvent
 from weak2wise_core.training.jobs import Trained, TrainingJob

@@ -5,6 +5,7 @@ against the budget, and is asked. Whatever comes back is stored before anyone se
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -134,6 +135,8 @@ class Account:
     reasoning_tokens: int = 0
     cached_tokens: int = 0
     usd: float = 0.0
+    seconds: float = 0.0
+    """Waiting for paid calls, added up: calls overlap."""
     returned: Counter[str] = field(default_factory=Counter)
     """Replies, stored or fresh, by the model id that they name."""
 
@@ -166,9 +169,10 @@ class Account:
             else:
                 setattr(self, one.name, getattr(self, one.name) + value)
 
-    def add(self, reply: ChatReply, *, prices: Prices) -> None:
-        """Count one paid reply."""
+    def add(self, reply: ChatReply, *, prices: Prices, seconds: float = 0.0) -> None:
+        """Count one paid reply and how long it took."""
         self.calls += 1
+        self.seconds += seconds
         self.prompt_tokens += reply.usage.prompt_tokens
         self.completion_tokens += reply.usage.completion_tokens
         self.reasoning_tokens += reply.usage.reasoning_tokens
@@ -290,7 +294,7 @@ class Gateway:
             if turn is not None and not turn.take():
                 return None
             await self._budget.hold(worst)
-            paid, answered = 0.0, False
+            paid, answered, started = 0.0, False, time.monotonic()
             try:
                 reply = await handle.model.chat(
                     messages, sampling=handle.sampling, draw=draw, affinity=affinity
@@ -303,7 +307,8 @@ class Gateway:
                 raise failed from error
             finally:
                 await asyncio.shield(self._budget.release(worst, paid_usd=paid, answered=answered))
-        handle.account.add(reply, prices=handle.spec.usd_per_mtok)
+            seconds = time.monotonic() - started
+        handle.account.add(reply, prices=handle.spec.usd_per_mtok, seconds=seconds)
         return reply
 
 

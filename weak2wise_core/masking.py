@@ -35,13 +35,28 @@ def mask_step(text: str, *, level: int, granularity: int) -> str:
         >>> mask_step("## Sum\n2 + 2 = 4\n", level=3, granularity=6)
         '## Sum\n2 (to be continued...)\n'
     """
+    shown = shown_length(text, level=level, granularity=granularity)
+    if shown == len(text):
+        return text
+    return f"{text[:shown]} {TO_BE_CONTINUED}{text[len(text.rstrip()) :]}"
+
+
+def shown_length(text: str, *, level: int, granularity: int) -> int:
+    """How many code points of a step are shown at one mask level; the whole text if none is hidden.
+
+    Args:
+        text: As for `mask_step`.
+        level: i, from 0 to `granularity` - 1.
+        granularity: n, the number of mask levels.
+
+    Raises:
+        ValueError: There is no such level.
+    """
     if not 0 <= level < granularity:
         raise ValueError(f"mask level {level} is not in 0..{granularity - 1}")
-    written = text.rstrip()
-    hidden = -(-level * len(written) // granularity)
-    if not hidden:
-        return text
-    return f"{written[: len(written) - hidden]} {TO_BE_CONTINUED}{text[len(written) :]}"
+    written = len(text.rstrip())
+    hidden = -(-level * written // granularity)
+    return written - hidden if hidden else len(text)
 
 
 def mask_trace(steps: Sequence[Step], *, level: int, granularity: int) -> str:

@@ -169,6 +169,8 @@ class CandidateTrace:
     """The answer stands in the clear in a step before the last."""
     told_answer: bool
     """The thinking betrays that it was told the answer."""
+    steps_disagree: bool = False
+    """The thinking ends with another answer than the steps state."""
     model: str
     """The model id that the reply itself named."""
     spent: tuple[Spent, ...]
@@ -191,6 +193,10 @@ class MaskOutcomes:
     normal_tokens: int
     """Length of the Normal-Reasoning trace in tokens of the weak model."""
     spent: tuple[Spent, ...]
+    judged_by: tuple[JudgedBy, ...] = ()
+    """Who decided at each level; empty where it is not known."""
+    votes: tuple[tuple[Verdict, ...], ...] = ()
+    """The votes at each level; none where a rule decided or nothing was asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -296,6 +302,34 @@ class Rejection:
     """One sentence: what was found and where."""
     model: str = ""
     draw: int | None = None
+
+
+class Audit(StrEnum):
+    """What makes a row of a dataset doubtful, though nothing refused it."""
+
+    ANSWER_LEAK = "answer_leak"
+    TOLD_ANSWER = "told_answer"
+    STEPS_DISAGREE = "steps_disagree"
+    SUSPICIOUS_GOLD = "suspicious_gold"
+    NEAR_DUPLICATE = "near_duplicate"
+    CONTAMINATED = "contaminated"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What one audit found, about a question or about one of its candidates."""
+
+    audit: Audit
+    question_id: str
+    strong_model: str
+    """The candidate's, or empty where the finding is about the question."""
+    draw: int | None
+    other_id: str
+    """The question that this one repeats, or empty."""
+    trained_on: bool
+    """The question is in the training set and, where a candidate is named, with this one."""
+    detail: str
+    """What was found."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,8 @@ no_final_answer, wrong_final_answer, told_answer, answer_leak. The last two only
 
 Source: paper section 3.3, equation 2.
 Departure: the reference code reads no finish reason and counts a null `reasoning_content` as a
-trace of 0 tokens, which wins every tie. The two audits, `answer_leak` and `told_answer`, are ours.
+trace of 0 tokens, which wins every tie. The audits `answer_leak`, `told_answer` and
+`steps_disagree`, which only marks, are ours.
 """
 
 import json
@@ -14,7 +15,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from weak2wise_core.answers import mentions
+from weak2wise_core.answers import Agreement, compare, mentions
+from weak2wise_core.answers import final_answer as concluded
 from weak2wise_core.config import GenerateSettings
 from weak2wise_core.errors import TraceFormatError
 from weak2wise_core.records import (
@@ -119,6 +121,7 @@ def candidate_from_reply(
     steps = _steps(reply.content)
     leak = find_leak(question, steps=steps)
     told = find_told(thinking)
+    disagreement = find_disagreement(steps, normal_reasoning=thinking)
     fault = _fault(question, reply=reply, steps=steps, check=check)
     if fault is None and told and settings.refuse_told_answer:
         fault = (Refusal.TOLD_ANSWER, told)
@@ -131,9 +134,10 @@ def candidate_from_reply(
         normal_reasoning=thinking,
         step_reasoning=reply.content,
         refusal=fault[0] if fault else None,
-        detail=fault[1] if fault else "; ".join(filter(None, (told, leak))),
+        detail=fault[1] if fault else "; ".join(filter(None, (told, leak, disagreement))),
         answer_leak=bool(leak),
         told_answer=bool(told),
+        steps_disagree=bool(disagreement),
         model=reply.model,
         spent=(),
     )
@@ -153,6 +157,7 @@ def refused(
         detail=detail,
         answer_leak=False,
         told_answer=False,
+        steps_disagree=False,
         model="",
         spent=(),
     )
@@ -180,6 +185,20 @@ def find_told(normal_reasoning: str) -> str:
     """
     found = _TOLD.search(normal_reasoning)
     return f"the thinking says {_excerpt(found.group())}" if found else ""
+
+
+def find_disagreement(steps: Sequence[Step], *, normal_reasoning: str) -> str:
+    """How thinking and steps come to different answers, as words; empty where they do not.
+
+    Only an answer that the thinking states as one, and that a rule calls different, is a
+    disagreement; what a rule cannot compare is none.
+    """
+    stated = final_answer(steps) or ""
+    thought = concluded(normal_reasoning, lenient=False)
+    answer = concluded(stated) or stated
+    if not answer or thought is None or compare(answer, thought) is not Agreement.DISAGREE:
+        return ""
+    return f"the steps say {_excerpt(answer)}, the thinking {_excerpt(thought)}"
 
 
 def _fault(

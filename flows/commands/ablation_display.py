@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from flows.commands.numbers import duration, time_left
+
 if TYPE_CHECKING:
     from tasks.ablating import AblationProgress
     from weak2wise_core.ablation.results import AblationResult
@@ -55,11 +57,12 @@ def line(progress: "AblationProgress", seconds: float) -> str:
         read, to_read = progress.preparing.left(READING), progress.preparing.entered[READING]
         reading = f" {read}/{to_read}" if read < to_read else ""
         return f"{progress.phase}{reading}, {progress.calls:,} calls, {seconds:.0f} s"
+    done = (progress.trained + progress.evaluated) / (progress.trainings + progress.evaluations)
     steps = ", ".join(f"{e.job} {e.step}/{e.steps}" for e in list(progress.running.values()))
     return (
         f"trained {progress.trained}/{progress.trainings}, evaluated "
         f"{progress.evaluated}/{progress.evaluations}, known {progress.known}"
-        f"{f' | {steps}' if steps else ''} | {seconds:.0f} s"
+        f"{f' | {steps}' if steps else ''} | {duration(seconds)}{time_left(done, seconds)}"
     )
 
 

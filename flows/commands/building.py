@@ -19,6 +19,16 @@ from weak2wise_core.errors import RecipeError, Weak2WiseError
 from weak2wise_core.recipe_files import check_files, trust_command_line
 from weak2wise_core.recipes import load_recipe
 
+_OF_THE_MANIFEST = (
+    "counts",
+    "dropped",
+    "quarantined",
+    "candidates_refused",
+    "audits",
+    "golden",
+    "cost",
+)
+
 RecipeFile = Annotated[Path, typer.Argument(help="the recipe, a YAML file", metavar="RECIPE")]
 Limit = Annotated[int | None, typer.Option(min=1, help="only the first N rows of the questions")]
 Overrides = Annotated[
@@ -152,8 +162,8 @@ async def _run_flow(recipe: Recipe, progress: Any, stopped_by: list[int]) -> Any
 
 
 def _facts(state: Any, progress: Any, *, seconds: float) -> dict[str, Any]:
-    from tasks.progress import account
-    from weak2wise_core.dataset.publishing import Published, Unpublished
+    from tasks.progress import account, stages
+    from weak2wise_core.dataset.publishing import REPORT, Published, Unpublished
 
     outcome = asyncio.run(_outcome(state))
     if isinstance(outcome, Weak2WiseError):
@@ -169,16 +179,18 @@ def _facts(state: Any, progress: Any, *, seconds: float) -> dict[str, Any]:
             "usd": round(progress.usd, 6),
             "seconds": round(seconds, 3),
             "accounts": account(progress),
+            "stages": stages(progress),
             "local": progress.local.rows(),
         },
         "model_changes": [change.as_dict() for change in progress.model_changes],
     }
     if isinstance(outcome, Published | Unpublished):
-        names = ("counts", "dropped", "quarantined", "candidates_refused", "golden", "cost")
-        facts |= {name: outcome.manifest[name] for name in names}
+        facts |= {name: outcome.manifest[name] for name in _OF_THE_MANIFEST}
         facts |= {"zero_score": outcome.manifest.get("zero_score", {})}
     if isinstance(outcome, Published):
         facts |= {"folder": str(outcome.folder), "version": outcome.version}
+        if outcome.numbers is not None:
+            facts |= {"report": str(outcome.folder / REPORT)}
     return facts
 
 

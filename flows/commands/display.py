@@ -13,9 +13,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from flows.commands.numbers import WIDEST, money, short
+from flows.commands.numbers import WIDEST, duration, money, short, time_left
 from tasks.local_models import sentence
-from tasks.progress import STAGES, Progress
+from tasks.progress import STAGES, Progress, fraction_done
 
 TITLES = {
     "filter_qa": "filter",
@@ -28,6 +28,9 @@ TITLES = {
 }
 READING = "measure_traces"
 _SECONDS_BETWEEN_LINES = 10.0
+_OTHER_LINES = 17
+"""Lines of a result beside the reasons to leave and the models that were asked."""
+_PLAIN: dict[str, Any] = {"box": None, "title_justify": "left", "padding": (0, 2, 0, 0)}
 
 
 @contextmanager
@@ -100,21 +103,26 @@ def _shown(stages: Sequence[str], progress: Progress) -> list[str]:
 
 
 def account_line(progress: Progress, seconds: float) -> str:
-    """Calls, tokens and money so far."""
+    """Calls, their rate, tokens and money so far, and how long it may still take."""
     rate = progress.calls / seconds if seconds else 0.0
     return (
         f"{progress.calls:,} calls ({rate:,.0f}/s), {progress.stored:,} from the reply store, "
-        f"{progress.tokens:,} tokens, {progress.usd:.4f} USD, {seconds:.0f} s"
+        f"{progress.tokens:,} tokens, {progress.usd:.4f} USD, {duration(seconds)}"
+        f"{time_left(fraction_done(progress), seconds)}"
     )
 
 
 def show_result(facts: Mapping[str, Any], console: Console) -> None:
-    """Where the dataset is, what went where, and what it cost, on one screen."""
+    """Where dataset and report are, what went where, and what it cost, on one screen."""
     console.print(Text.assemble((facts["state"], "bold"), f": {facts['message']}"), soft_wrap=True)
+    if "report" in facts:
+        console.print(Text(f"Report: {facts['report']}"), soft_wrap=True)
     if "counts" in facts:
-        console.print(_stations(facts))
-        console.print(_teachers(facts))
+        console.print()
+        console.print(_side_by_side(_stations(facts, most=_room(facts, console)), _teachers(facts)))
+        console.print(audit_line(facts["audits"]))
     run = facts["run"]
+    console.print()
     print_account(run["accounts"], console, title="What this run asked")
     console.print(
         f"{run['calls']:,} calls paid in this run, {run['stored']:,} answered by the reply store, "
@@ -137,28 +145,66 @@ def _parts(run: Mapping[str, Any]) -> str:
     return f" (of them {', '.join(found)})" if found else ""
 
 
-def _stations(facts: Mapping[str, Any]) -> Table:
-    table = Table("questions", "", title="Where the questions went", title_justify="left")
-    table.columns[0].justify = "right"
+def _side_by_side(*parts: RenderableType) -> Table:
+    """Tables beside each other; where they do not fit their columns become narrower."""
+    grid = Table.grid(padding=(0, 4))
+    grid.add_row(*parts)
+    return grid
+
+
+def _room(facts: Mapping[str, Any], console: Console) -> int:
+    """How many reasons to leave the screen has room for."""
+    if not console.is_terminal:
+        return len(_reasons(facts))
+    return max(1, console.height - _OTHER_LINES - len(facts["run"]["accounts"]))
+
+
+def _stations(facts: Mapping[str, Any], *, most: int) -> Table:
+    table = Table(title="Where the questions went", **_PLAIN)
+    table.add_column(justify="right")
+    table.add_column()
     counts = facts["counts"]
     table.add_row(str(counts["rows"]), "rows in")
     table.add_row(str(counts["solved"]), "solved by the weak model alone")
-    for kind in ("dropped", "quarantined"):
-        for stage, reasons in facts[kind].items():
-            for reason, count in reasons.items():
-                table.add_row(str(count), Text(f"{kind}: {reason} ({TITLES.get(stage, stage)})"))
+    left = _reasons(facts)
+    for count, what in left[:most]:
+        table.add_row(str(count), Text(what))
+    if others := sum(count for count, _ in left[most:]):
+        table.add_row(str(others), "for other reasons: see the report")
     table.add_row(str(counts["train"]), "trained on", style="bold")
     return table
 
 
+def _reasons(facts: Mapping[str, Any]) -> list[tuple[int, str]]:
+    """Why questions left, the most frequent reason first."""
+    found = [
+        (count, f"{kind}: {reason} ({TITLES.get(stage, stage)})")
+        for kind in ("dropped", "quarantined")
+        for stage, reasons in facts[kind].items()
+        for reason, count in reasons.items()
+    ]
+    return sorted(found, key=lambda pair: -pair[0])
+
+
 def _teachers(facts: Mapping[str, Any]) -> Table:
-    table = Table("strong model", "golden", "refused", "", title="Teachers", title_justify="left")
+    table = Table("strong model", "golden", "refused", title="Teachers", **_PLAIN)
+    for column in table.columns[1:]:
+        column.justify = "right"
     golden, refused = facts["golden"]["by_strong_model"], facts["candidates_refused"]
     for name in sorted(set(golden) | set(refused)):
-        reasons = refused.get(name, {})
-        named = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
-        table.add_row(name, str(golden.get(name, 0)), str(sum(reasons.values())), named)
+        lost = sum(refused.get(name, {}).values())
+        table.add_row(Text(name), str(golden.get(name, 0)), str(lost))
     return table
+
+
+def audit_line(audits: Mapping[str, Mapping[str, Any]]) -> Text:
+    """What the audits found, in one line, with what of it is trained on."""
+    found = [
+        f"{one['found']:,} {name.replace('_', ' ')} ({one['trained_on']:,} trained on)"
+        for name, one in audits.items()
+        if one["found"]
+    ]
+    return Text(f"Audits: {', '.join(found) or 'nothing found'}")
 
 
 def page() -> Console:
@@ -177,7 +223,7 @@ def print_account(rows: Sequence[Mapping[str, Any]], console: Console, *, title:
     there = [name for name in _PARTS if any(row.get(f"{name}_tokens") for row in rows)]
     width = min(console.width, WIDEST)
     beside = len(there) < len(_PARTS) or width >= _WIDE
-    table = Table(title=title, title_justify="left", pad_edge=width >= _WIDE)
+    table = Table(title=title, title_justify="left", pad_edge=False, box=None)
     table.add_column("stage", no_wrap=True)
     table.add_column("model", overflow="fold")
     for head in _heads(there, beside=beside):

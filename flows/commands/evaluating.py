@@ -25,6 +25,7 @@ from flows.commands.evaluation_options import (
     model_of,
     settings_of,
 )
+from flows.commands.numbers import duration, time_left
 from flows.commands.stopping import clean_stop, interruptible
 from weak2wise_core.config import BudgetSettings
 from weak2wise_core.errors import Weak2WiseError
@@ -243,7 +244,7 @@ def line(progress: "EvaluationProgress", seconds: float) -> str:
     return (
         f"{progress.model}: {progress.answered:,} of {progress.answers:,} answers, "
         f"{progress.stored:,} of them stored, {progress.tokens:,} tokens, ${progress.usd:.2f}, "
-        f"{seconds:.0f} s"
+        f"{duration(seconds)}{time_left(progress.answered / progress.answers, seconds)}"
     )
 
 

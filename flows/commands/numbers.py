@@ -5,6 +5,8 @@ from typing import Final
 WIDEST: Final = 100
 """Columns of the widest table."""
 _FEW_USD: Final = 100
+_MINUTE: Final = 60
+_KNOWN_FROM: Final = 0.03
 _LONG, _MILLION, _BILLION = 1_000_000, 1e6, 1e9
 
 
@@ -50,3 +52,35 @@ def usd_span(low: float, high: float) -> str:
     """
     first, last = f"{low:,.2f}", f"{high:,.2f}"
     return first if first == last else f"{first} to {last}"
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it.
+
+    Example:
+        >>> [duration(one) for one in (7.4, 90, 3_700, 200_000)]
+        ['7 s', '1 min 30 s', '1 h 01 min', '55 h 33 min']
+    """
+    whole = round(seconds)
+    if whole < _MINUTE:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, _MINUTE)
+    if minutes < _MINUTE:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // _MINUTE} h {minutes % _MINUTE:02d} min"
+
+
+def time_left(done: float, seconds: float) -> str:
+    """How long work goes on if it goes on as it went; empty while that is a guess.
+
+    Args:
+        done: The share that is done, from 0 to 1.
+        seconds: How long that took.
+
+    Example:
+        >>> time_left(0.25, 30), time_left(0.01, 30), time_left(1, 30)
+        (', about 1 min 30 s left', '', '')
+    """
+    if not _KNOWN_FROM <= done < 1:
+        return ""
+    return f", about {duration(seconds * (1 - done) / done)} left"

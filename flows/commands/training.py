@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.commands.building import AsJson, Data, Overrides, use_data_folder
+from flows.commands.numbers import duration
 from flows.commands.stopping import clean_stop, interruptible
 from flows.commands.training_options import job_of, settings_of
 from weak2wise_core.errors import UsageError
@@ -235,16 +236,3 @@ def line(progress: "TrainingProgress") -> str:
     if progress.saved:
         parts.append(f"saved at step {progress.saved}")
     return ", ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """A time for people.
-
-    Example:
-        >>> duration(42), duration(200), duration(8000)
-        ('42 s', '3 min', '2 h 13 min')
-    """
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.loopback import LoopbackServer
 from benchmarks.loopback_replies import Reply
-from tasks.progress import Progress
+from tasks.progress import STAGES, Progress
 from tests.flows.showing import artifacts
 from weak2wise_core.config import GenerateSettings, Recipe
 from weak2wise_core.equivalence import AnswerChecker
@@ -21,6 +21,7 @@ from weak2wise_core.errors import FatalModelError, InputFileError, MissingKeyErr
 from weak2wise_core.importing import import_rows
 from weak2wise_core.recipes import parse_recipe
 from weak2wise_core.records import CandidateTrace
+from weak2wise_core.report.drawing import FIGURES
 from weak2wise_core.stores.parquet import write
 
 pytestmark = pytest.mark.slow
@@ -292,12 +293,20 @@ async def test_skipping_the_filter_makes_no_filter_call(build: Build, questions:
 
 
 async def test_artifacts_hold_the_real_numbers(build: Build, testbed_recipe: MakeRecipe) -> None:
-    """Progress, drops, account and summary are there for the engine's pages."""
+    """Progress, drops, figures, links, account and summary are there for the engine's pages."""
     published = await (await build(testbed_recipe(dataset="artifacts"))).aresult()
-    shown = ("progress", "account", "summary", "drops")
+    shown = ["progress", "account", "summary", "drops", "stages", "figures", "report", "dataset"]
+    shown += [f"progress-{stage}".replace("_", "-") for stage in STAGES]
     rows = await artifacts(*(f"artifacts-{one}" for one in shown))
     found = {key: data[-1] for key, data in rows.items()}
     assert float(found["artifacts-progress"]) == 100.0
+    for stage in STAGES:
+        key = f"artifacts-progress-{stage}".replace("_", "-")
+        assert float(found[key]) == 100.0
+    assert {row["stage"] for row in json.loads(found["artifacts-stages"])} == set(STAGES)
+    assert found["artifacts-figures"].count("data:image/svg+xml;base64,") == len(FIGURES)
+    assert str(published.folder / "report.html") in found["artifacts-report"]
+    assert published.folder.as_uri() in found["artifacts-dataset"]
     account = json.loads(found["artifacts-account"])
     assert sum(row["calls"] + row["stored"] for row in account) > 0
     assert published.version in found["artifacts-summary"]

@@ -12,6 +12,7 @@ from typing import Any, Final
 import yaml
 
 from weak2wise_core.config import Selector
+from weak2wise_core.dataset.metadata import metadata
 
 CHAT: Final = "train_chat.parquet"
 """The training rows as conversations."""
@@ -26,9 +27,9 @@ CONFIGURATIONS: Final[Mapping[str, str]] = {
     "measures": "measures.parquet",
     "golden": "golden.parquet",
     "quarantine": "quarantine.parquet",
+    "audits": "audits.parquet",
 }
 """The file of every configuration; all of them Parquet, for a folder has one reader."""
-_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,7 @@ def card(
     settings, found = manifest["settings"], manifest["counts"]
     there = configurations(manifest, files=files)
     sections = [
-        _metadata(manifest, details=details, there=there),
+        _header(manifest, details=details, there=there),
         f"# {manifest['dataset']}",
         "Reasoning traces that a small language model was shown to follow, one for each question "
         "that it could not answer alone. Built with Weak2Wise: strong models wrote candidate "
@@ -68,26 +69,32 @@ def card(
         f"Version `{manifest['version']}`: {found['train']} training rows from {found['rows']} "
         f"questions. `train.jsonl` and `{CHAT}` hold conversational prompt and completion; "
         "`train.parquet` the same rows as plain text. `dataset_info.json` describes them to "
-        "LLaMA-Factory.",
+        "LLaMA-Factory." + _report_note(files),
         "## Loading",
         _loading(details.place, there),
         "## Where the questions went",
         _table(("", "rows"), _stations(manifest)),
         "## Teachers",
         _table(("strong model", "model", "golden", "refused candidates"), _teachers(manifest)),
-        f"Weak model: `{settings['models']['weak']['model']}`. The traces were written by the "
-        "models named here; their licences and terms decide what the traces may be used for.",
+        f"Weak model: `{settings['models']['weak']['model']}`.",
         *_changes(manifest),
+        "## Licence and terms",
+        _terms(manifest, details),
+        "## Statistics",
+        _table(("", ""), _statistics(manifest)),
+        *_audits(manifest),
+        "## Columns of the training rows",
+        _table(("column", "what it holds"), _COLUMNS),
         "## What the replies took",
         _table(
             ("stage", "model", "calls", "prompt tokens", "reply tokens", "USD"), _cost(manifest)
         ),
+        "## Prompts",
+        _table(("prompt", "version"), sorted(manifest["prompts"].items())),
         "## Settings",
         "```yaml\n" + yaml.safe_dump(settings, sort_keys=True, allow_unicode=True) + "```",
         "## Known limits",
-        "Scores measure one weak model under one judge; another model may follow other traces. "
-        "Questions that the weak model already answers are absent. Traces are machine-written and "
-        "checked by their final answers only.",
+        "\n".join(f"- {one}" for one in _limits(manifest)),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -128,6 +135,7 @@ def configurations(
         "outcomes": counts["scored"],
         "scores": counts["scored"],
         "quarantine": counts["dropped"] + counts["quarantined"],
+        "audits": sum(one["found"] for one in manifest.get("audits", {}).values()),
     }
     return {
         name: file
@@ -136,31 +144,9 @@ def configurations(
     }
 
 
-def _metadata(
-    manifest: Mapping[str, Any], *, details: CardDetails, there: Mapping[str, str]
-) -> str:
-    rows, models = manifest["counts"]["train"], manifest["settings"]["models"]
-    size = next((name for limit, name in _SIZES if rows < limit), "100K<n<1M")
-    metadata = {
-        "pretty_name": manifest["dataset"],
-        "license": details.license,
-        **({"language": list(details.languages)} if details.languages else {}),
-        "task_categories": ["text-generation"],
-        "size_categories": [size],
-        "language_creators": ["machine-generated"],
-        "annotations_creators": ["machine-generated"],
-        "tags": ["reasoning", "weak2wise", "step-mask"],
-        "configs": [
-            {"config_name": name, "data_files": [{"split": "train", "path": file}]}
-            for name, file in there.items()
-        ],
-        "weak2wise": {
-            "version": manifest["version"],
-            "weak_model": models["weak"]["model"],
-            "strong_models": [spec["model"] for spec in models["strong"].values()],
-        },
-    }
-    return "---\n" + yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True) + "---"
+def _header(manifest: Mapping[str, Any], *, details: CardDetails, there: Mapping[str, str]) -> str:
+    found = metadata(manifest, license_=details.license, languages=details.languages, there=there)
+    return "---\n" + yaml.safe_dump(found, sort_keys=False, allow_unicode=True) + "---"
 
 
 def _loading(place: str, there: Mapping[str, str]) -> str:
@@ -208,3 +194,89 @@ def _cost(manifest: Mapping[str, Any]) -> list[tuple[object, ...]]:
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+def _report_note(files: Collection[str] | None) -> str:
+    """Where every question can be looked at; a selection of files has no report."""
+    if files is not None:
+        return ""
+    return " `report.html` shows every question with its traces, hints and scores."
+
+
+def _terms(manifest: Mapping[str, Any], details: CardDetails) -> str:
+    strong = manifest["settings"]["models"]["strong"]
+    names = ", ".join(sorted({f"`{spec['model']}`" for spec in strong.values()})) or "people"
+    chosen = (
+        "No licence was chosen for this dataset"
+        if details.license == "other"
+        else f"This dataset is given under `{details.license}`"
+    )
+    return (
+        f"{chosen}. The traces were written by {names}: the licence and the terms of service of "
+        "every one of these models decide what may be done with its words, also whether other "
+        "models may be trained on them. The questions and answers keep the licence of the file "
+        "that they come from. Read both before you use or share this dataset."
+    )
+
+
+def _statistics(manifest: Mapping[str, Any]) -> list[tuple[object, ...]]:
+    found, golden = manifest["counts"], manifest["golden"]
+    rows: list[tuple[object, ...]] = [
+        ("questions", found["questions"]),
+        ("traces of strong models", found["candidates"]),
+        ("of them refused", found["candidates_refused"]),
+        ("of them scored", found["scored"]),
+        ("mask levels asked", found["mask_levels_asked"]),
+        ("golden traces", found["golden"]),
+        ("mean score of golden traces", golden["mean_score"]),
+        ("mean tokens before truncation", golden["mean_tokens_before"]),
+        ("mean tokens after truncation", golden["mean_tokens_after"]),
+        ("truncated", golden["truncated"]),
+        ("tokens to train on", found["train_tokens"]),
+    ]
+    return [(name, "none" if value is None else value) for name, value in rows]
+
+
+def _audits(manifest: Mapping[str, Any]) -> list[str]:
+    """What the audits found; nothing for a dataset of a version that had none."""
+    if "audits" not in manifest:
+        return []
+    rows = [
+        (name.replace("_", " "), *(one[key] for key in ("found", "questions", "trained_on")))
+        if one["checked"]
+        else (name.replace("_", " "), "not checked", "", "")
+        for name, one in sorted(manifest["audits"].items())
+    ]
+    head = ("audit", "findings", "questions", "of them trained on")
+    return ["## Audits", _table(head, rows)]
+
+
+def _limits(manifest: Mapping[str, Any]) -> list[str]:
+    judging = manifest["settings"]["judging"]["method"]
+    set_aside = manifest["counts"]["set_aside"]
+    limits = [
+        "Scores measure one weak model under one judge; another model may follow other traces.",
+        "Questions that the weak model already answers are absent, so that the rest is harder than "
+        "the question file.",
+        "Traces are machine-written and checked by their final answers only: a right answer may "
+        "stand at the end of wrong reasoning.",
+        f"Answers were judged by the method `{judging}`; a wrong ground truth makes right answers "
+        "wrong.",
+        "The audits read English and find what their rules know; a row that none of them names is "
+        "not proven to be clean.",
+    ]
+    if set_aside:
+        limits.append(f"{set_aside} traces were set aside, for an answer to them was not judged.")
+    if not manifest.get("audits", {}).get("contaminated", {}).get("checked", True):
+        limits.append("The questions were not compared with any benchmark.")
+    return limits
+
+
+_COLUMNS: tuple[tuple[object, ...], ...] = (
+    ("`prompt`, `completion`", "the question, and `<think>` golden reasoning `</think>` answer"),
+    ("`answer`", "the ground truth"),
+    ("`strong_model`, `draw`", "who wrote the trace, and which of its samples it is"),
+    ("`score`", "the step-mask score of the trace"),
+    ("`truncation`", "how the trace came to its end"),
+    ("`tokens`", "prompt and completion in tokens of the weak model"),
+)

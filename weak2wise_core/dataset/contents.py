@@ -20,7 +20,7 @@ from weak2wise_core.records import (
 from weak2wise_core.stores.portions import Portion, PortionFile
 
 
-class Findings(Protocol):
+class AnyContents(Protocol):
     """What a build found, wherever its rows lie."""
 
     @property
@@ -60,7 +60,7 @@ class Findings(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """The findings of a small build, in memory.
+    """What a small build found, in memory.
 
     Every row of the question file is accounted for once: it is trained on, was solved by the weak
     model unaided, or left as a rejection with a name.
@@ -104,7 +104,7 @@ class Contents:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredContents:
-    """The findings of a build of any size: its rows lie in files, only their places in memory."""
+    """What a build of any size found: its rows lie in files, only their places in memory."""
 
     recipe: Recipe
     rows: int
@@ -147,30 +147,30 @@ def portions_of(
             yield Portion(question_id=question.id, **rows)
 
 
-def in_order(findings: Findings) -> list[Rejection]:
+def in_order(contents: AnyContents) -> list[Rejection]:
     """The rejections by the question file; rows of the file without a question come last."""
-    place = {question.id: number for number, question in enumerate(findings.questions)}
+    place = {question.id: number for number, question in enumerate(contents.questions)}
     last = len(place)
 
     def key(row: Rejection) -> tuple[int, str, int]:
         draw = -1 if row.draw is None else row.draw
         return place.get(row.question_id, last), row.question_id, draw
 
-    return sorted(findings.rejections, key=key)
+    return sorted(contents.rejections, key=key)
 
 
-def check(findings: Findings) -> None:
+def check(contents: AnyContents) -> None:
     """Make sure that no row was lost.
 
     Raises:
         BuildError: The rows that came in are not the rows that went out.
     """
-    train, solved = findings.tally.count("rows", "train"), findings.tally.count("solved")
-    rejected = len(findings.rejections)
+    train, solved = contents.tally.count("rows", "train"), contents.tally.count("solved")
+    rejected = len(contents.rejections)
     out = train + solved + rejected
-    if out != findings.rows:
+    if out != contents.rows:
         raise BuildError(
-            f"{findings.rows} rows came in, but {train} are trained on, {solved} were solved and "
+            f"{contents.rows} rows came in, but {train} are trained on, {solved} were solved and "
             f"{rejected} were rejected, {out} in all; nothing is published. This is a fault of the "
             "program: please report it"
         )

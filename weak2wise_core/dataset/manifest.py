@@ -5,51 +5,61 @@ the same manifest. What one run paid is the run's affair, not the dataset's.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
+from weak2wise_core.audits import counted
 from weak2wise_core.config import Recipe
-from weak2wise_core.dataset.contents import Findings
+from weak2wise_core.dataset.auditing import audit
+from weak2wise_core.dataset.contents import AnyContents
 from weak2wise_core.dataset.returned import changed
 from weak2wise_core.dataset.tally import Tally
 from weak2wise_core.dataset.zero_scores import zero_scores
 from weak2wise_core.gateway import price
-from weak2wise_core.records import RejectionKind, Usage
+from weak2wise_core.records import Finding, RejectionKind, Usage
 
 FORMAT = "weak2wise.dataset/1"
 
 
-def summary(findings: Findings) -> dict[str, Any]:
-    """The part of a manifest that does not depend on how the tables are written."""
-    recipe, models, tally = findings.recipe, returned_models(findings), findings.tally
-    change, zeros = changed(models), zero_scores(findings)
+def summary(contents: AnyContents, *, found: Sequence[Finding] | None = None) -> dict[str, Any]:
+    """The part of a manifest that does not depend on how the tables are written.
+
+    Args:
+        contents: What a build found.
+        found: What the audits found in it, where they have been made already.
+    """
+    found = audit(contents) if found is None else found
+    recipe, models, tally = contents.recipe, returned_models(contents), contents.tally
+    change, zeros = changed(models), zero_scores(contents)
     return {
-        "counts": counts(findings),
-        "dropped": _by_reason(findings, RejectionKind.DROPPED),
-        "quarantined": _by_reason(findings, RejectionKind.QUARANTINED),
+        "counts": counts(contents),
+        "dropped": _by_reason(contents, RejectionKind.DROPPED),
+        "quarantined": _by_reason(contents, RejectionKind.QUARANTINED),
         "candidates_refused": _refused(tally),
         "candidates_marked": {
             "answer_leak": tally.count("marked", "answer_leak"),
             "told_answer": tally.count("marked", "told_answer"),
         },
+        "audits": counted(found, decontaminated=bool(recipe.decontaminate.against)),
         "golden": _golden(tally),
         **({"zero_score": zeros} if zeros else {}),
         "models": models,
         **({"models_changed": change} if change else {}),
-        "prompts": dict(findings.prompts),
+        "prompts": dict(contents.prompts),
         "settings": settings_of(recipe),
-        "cost": cost(findings),
+        "cost": cost(contents),
     }
 
 
-def counts(findings: Findings) -> dict[str, int]:
+def counts(contents: AnyContents) -> dict[str, int]:
     """Rows at every station; rows = train + solved + dropped + quarantined."""
-    kinds = Counter(item.kind for item in findings.rejections)
-    tally = findings.tally
+    kinds = Counter(item.kind for item in contents.rejections)
+    tally = contents.tally
     refused = sum(n for (_, reason), n in tally.under("refused").items() if reason)
     return {
-        "rows": findings.rows,
-        "questions": len(findings.questions),
+        "rows": contents.rows,
+        "questions": len(contents.questions),
         "solved": tally.count("solved"),
         "candidates": tally.count("rows", "candidates"),
         "candidates_refused": refused,
@@ -92,16 +102,16 @@ def settings_of(recipe: Recipe) -> dict[str, Any]:
     return plain
 
 
-def cost(findings: Findings) -> list[dict[str, Any]]:
+def cost(contents: AnyContents) -> list[dict[str, Any]]:
     """What the replies behind the tables took, by stage and model, at the recipe's prices.
 
     A reply counts where it was used, whether this build or an earlier one paid for it.
     """
     totals: dict[tuple[str, str], Counter[str]] = {}
-    for (stage, model, _, name), number in findings.tally.under("spent").items():
+    for (stage, model, _, name), number in contents.tally.under("spent").items():
         totals.setdefault((stage, model), Counter())[name] += number
     return [
-        _priced(stage, model, totals[stage, model], findings.recipe)
+        _priced(stage, model, totals[stage, model], contents.recipe)
         for stage, model in sorted(totals, key=lambda one: (_STAGES.index(one[0]), one[1]))
     ]
 
@@ -128,9 +138,9 @@ def _priced(stage: str, model: str, total: Counter[str], recipe: Recipe) -> dict
     }
 
 
-def _by_reason(findings: Findings, kind: RejectionKind) -> dict[str, dict[str, int]]:
+def _by_reason(contents: AnyContents, kind: RejectionKind) -> dict[str, dict[str, int]]:
     found: dict[str, Counter[str]] = {}
-    for item in findings.rejections:
+    for item in contents.rejections:
         if item.kind is kind:
             found.setdefault(item.stage, Counter())[item.reason] += 1
     return {stage: dict(sorted(counter.items())) for stage, counter in sorted(found.items())}
@@ -159,10 +169,10 @@ def _mean(total: Fraction | int, rows: int) -> float | None:
     return round(float(Fraction(total) / rows), 6) if rows else None
 
 
-def returned_models(findings: Findings) -> dict[str, dict[str, int]]:
+def returned_models(contents: AnyContents) -> dict[str, dict[str, int]]:
     """Calls by the names of the recipe and the model ids that the replies named."""
     found: dict[str, Counter[str]] = {}
-    for (_, model, returned, name), number in findings.tally.under("spent").items():
+    for (_, model, returned, name), number in contents.tally.under("spent").items():
         if name == "calls":
             found.setdefault(model, Counter())[returned] += number
     return {name: dict(sorted(counter.items())) for name, counter in sorted(found.items())}

@@ -2,21 +2,30 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from weak2wise_core.dataset.card import card
-from weak2wise_core.dataset.contents import Findings, check
+from weak2wise_core.dataset.contents import AnyContents, check
 from weak2wise_core.dataset.manifest import FORMAT, summary
+from weak2wise_core.dataset.reporting import tables_of
 from weak2wise_core.dataset.writing import file_names, write_tables
 from weak2wise_core.errors import StoreError
 from weak2wise_core.hashing import content_hash
+from weak2wise_core.records import Finding
+from weak2wise_core.report.explorer import MOST_QUESTIONS
+from weak2wise_core.report.numbers import Numbers, numbers
+from weak2wise_core.report.page import page
 from weak2wise_core.stores.files import remove_abandoned, scratch_folder, settle
 
 LATEST = "latest"
 MANIFEST = "manifest.json"
+REPORT = "report.html"
+"""As the card it is made of the manifest, so that the manifest lists neither."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +35,8 @@ class Published:
     folder: Path
     version: str
     manifest: Mapping[str, Any]
+    numbers: Numbers | None = None
+    """What its report states; None where it has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,28 +46,31 @@ class Unpublished:
     manifest: Mapping[str, Any]
 
 
-def publish(findings: Findings, *, root: Path) -> Published:
+def publish(contents: AnyContents, *, root: Path) -> Published:
     """Write a dataset below `root` / name / version and let `latest` point to it.
 
     The version is a hash of the manifest, which holds the digests of all tables: the same inputs
     and replies give the same folder with the same bytes, and writing it again changes nothing.
-    What a killed build left half-written is removed. Rows pass through memory in small groups.
+    What a killed build left half-written is removed. Rows pass through memory in small groups, but
+    for the report: a dataset of more questions than a page shows is published without one.
 
     Raises:
         BuildError: The tables do not account for every row; nothing is written.
         StoreError: The folder cannot be written; nothing is left behind.
     """
-    check(findings)
-    name = findings.recipe.dataset
+    check(contents)
+    name = contents.recipe.dataset
     remove_abandoned(root / name)
     with scratch_folder(root / name / name) as beside:
         try:
-            write_tables(findings, beside)
+            found = write_tables(contents, beside)
             files = {one: _described(beside / one) for one in file_names(beside)}
-            content = {"format": FORMAT, "dataset": name, **summary(findings), "files": files}
+            facts = summary(contents, found=found)
+            content = {"format": FORMAT, "dataset": name, **facts, "files": files}
             version = content_hash(content)[:12]
             manifest = content | {"version": version}
             (beside / "README.md").write_text(card(manifest), encoding="utf-8")
+            stated = _report(contents, manifest, found, path=beside / REPORT)
             (beside / MANIFEST).write_text(_json(manifest) + "\n", encoding="utf-8")
         except OSError as error:
             raise StoreError(
@@ -66,13 +80,30 @@ def publish(findings: Findings, *, root: Path) -> Published:
         folder = root / name / version
         settle(beside, folder)
     _point(folder.parent / LATEST, version)
-    return Published(folder=folder, version=version, manifest=manifest)
+    return Published(folder=folder, version=version, manifest=manifest, numbers=stated)
 
 
 def _described(path: Path) -> dict[str, Any]:
+    """Digest and size of a file; of a table also its rows."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"sha256": digest, "bytes": path.stat().st_size}
+    rows = {"rows": pq.read_metadata(path).num_rows} if path.suffix == ".parquet" else {}
+    return {"sha256": digest, "bytes": path.stat().st_size, **rows}
+
+
+def _report(
+    contents: AnyContents,
+    manifest: Mapping[str, Any],
+    found: Sequence[Finding],
+    *,
+    path: Path,
+) -> Numbers | None:
+    """Write the report of a dataset that fits into memory; the numbers that it states."""
+    if len(contents.questions) > MOST_QUESTIONS:
+        return None
+    tables = tables_of(contents, manifest, found)
+    path.write_text(page(tables), encoding="utf-8")
+    return numbers(tables)
 
 
 def _json(value: object) -> str:

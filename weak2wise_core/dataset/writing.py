@@ -1,19 +1,22 @@
 """The data files of a dataset, all written in one pass over its questions."""
 
 import json
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
+from weak2wise_core.audits import Auditor
 from weak2wise_core.config import StepMaskSettings
 from weak2wise_core.dataset.card import CHAT
-from weak2wise_core.dataset.contents import Findings, by_id, in_order
+from weak2wise_core.dataset.contents import AnyContents, by_id, in_order
 from weak2wise_core.dataset.conversations import ConversationsWriter
 from weak2wise_core.dataset.zero_scores import AWAITING
 from weak2wise_core.records import (
     Attempt,
     CandidateTrace,
+    Finding,
     GoldenReasoning,
     MaskOutcomes,
     Question,
@@ -42,6 +45,7 @@ _FIRST = (
     "train.parquet",
     CHAT,
     "quarantine.parquet",
+    "audits.parquet",
     "train.jsonl",
     "dataset_info.json",
 )
@@ -53,37 +57,52 @@ def file_names(folder: Path) -> list[str]:
     return [*_FIRST, *(name for name in there if name not in _FIRST)]
 
 
-def write_tables(findings: Findings, folder: Path) -> None:
+def write_tables(contents: AnyContents, folder: Path) -> tuple[Finding, ...]:
     """Write every data file of a dataset into an empty folder.
+
+    Returns:
+        What the audits found on the way; it is one of the tables.
 
     Raises:
         OSError: A file cannot be written.
         StoreError: A row cannot be stored.
     """
+    auditor, questions = Auditor(), by_id(contents.questions)
     with ExitStack() as stack:
-        tables = _Tables(findings, folder, stack)
-        for question in findings.questions:
+        tables = _Tables(contents, folder, stack)
+        for question in contents.questions:
             tables.questions.add(question)
-        for portion in findings.portions():
+        for portion in contents.portions():
             tables.add(portion)
-        for rejection in in_order(findings):
+            question = questions[portion.question_id]
+            auditor.add(question, candidates=portion.candidates, train=portion.train)
+        for rejection in in_order(contents):
             tables.quarantine.add(rejection)
-    entry = llama_factory_entry(findings.recipe.dataset, file_name="train.parquet")
+    entry = llama_factory_entry(contents.recipe.dataset, file_name="train.parquet")
     text = json.dumps(entry, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     (folder / "dataset_info.json").write_text(text, encoding="utf-8")
-    _write_queue(findings, folder)
+    _write_queue(contents, folder)
+    found = auditor.findings(contents.questions, in_order(contents))
+    _write_table(folder / "audits.parquet", found, Finding)
+    return found
+
+
+def _write_table(path: Path, rows: Sequence[R], kind: type[R]) -> None:
+    with path.open("wb") as file, TableWriter(file, kind, rows=len(rows)) as table:
+        for row in rows:
+            table.add(row)
 
 
 class _Tables:
     """Every table that is being written."""
 
-    def __init__(self, findings: Findings, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, contents: AnyContents, folder: Path, stack: ExitStack) -> None:
         self._folder = folder
         self._stack = stack
-        self._settings: StepMaskSettings = findings.recipe.step_mask
-        count = findings.tally.count
-        self.questions = self._table("questions", Question, len(findings.questions))
-        self.quarantine = self._table("quarantine", Rejection, len(findings.rejections))
+        self._settings: StepMaskSettings = contents.recipe.step_mask
+        count = contents.tally.count
+        self.questions = self._table("questions", Question, len(contents.questions))
+        self.quarantine = self._table("quarantine", Rejection, len(contents.rejections))
         self._attempts = self._table("attempts", Attempt, count("rows", "attempts"))
         self._candidates = self._table("candidates", CandidateTrace, count("rows", "candidates"))
         self._outcomes = self._table("outcomes", MaskOutcomes, count("rows", "outcomes"))
@@ -128,20 +147,15 @@ class _Tables:
         return self._stack.enter_context(TableWriter(file, kind, rows=rows))
 
 
-def _write_queue(findings: Findings, folder: Path) -> None:
+def _write_queue(contents: AnyContents, folder: Path) -> None:
     """Questions that wait for a person's reasoning, where there are any."""
-    questions = by_id(findings.questions)
+    questions = by_id(contents.questions)
     waiting = [
-        questions[item.question_id] for item in in_order(findings) if item.reason == AWAITING
+        questions[item.question_id] for item in in_order(contents) if item.reason == AWAITING
     ]
     queue = [QueuedQuestion(id=one.id, question=one.question, answer=one.answer) for one in waiting]
     if not queue:
         return
     lines = [json.dumps(asdict(row), ensure_ascii=False) for row in queue]
     (folder / f"{QUEUE}.jsonl").write_text("".join(f"{line}\n" for line in lines), "utf-8")
-    with (
-        (folder / f"{QUEUE}.parquet").open("wb") as file,
-        TableWriter(file, QueuedQuestion, rows=len(queue)) as table,
-    ):
-        for row in queue:
-            table.add(row)
+    _write_table(folder / f"{QUEUE}.parquet", queue, QueuedQuestion)

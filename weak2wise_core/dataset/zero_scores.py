@@ -5,20 +5,20 @@ people have brought.
 """
 
 from weak2wise_core.config import ZeroScoreAction
-from weak2wise_core.dataset.contents import Findings
+from weak2wise_core.dataset.contents import AnyContents
 
 AWAITING = "awaiting_annotation"
 """The reason of a rejection that waits for a person."""
 
 
-def zero_scores(findings: Findings) -> dict[str, int]:
+def zero_scores(contents: AnyContents) -> dict[str, int]:
     """Counts for the manifest; empty where the recipe neither draws again nor asks people.
 
     `resample`: the questions that were drawn again, the further candidates, and how many of these
     questions have a golden reasoning now. `annotate`: the questions that wait for a person, and
     those whose golden reasoning a person wrote.
     """
-    action, count = findings.recipe.zero_score.action, findings.tally.count
+    action, count = contents.recipe.zero_score.action, contents.tally.count
     if action is ZeroScoreAction.RESAMPLE:
         return {
             "drawn_again": count("further", "questions"),
@@ -27,7 +27,7 @@ def zero_scores(findings: Findings) -> dict[str, int]:
         }
     if action is ZeroScoreAction.ANNOTATE:
         return {
-            "awaiting": sum(item.reason == AWAITING for item in findings.rejections),
+            "awaiting": sum(item.reason == AWAITING for item in contents.rejections),
             "annotated": count("annotated"),
         }
     return {}

@@ -25,6 +25,7 @@ TABLES: Final[Mapping[str, str]] = {
     "outcomes": "what the weak model answered under every mask",
     "candidates": "every reply of the teachers, also the refused ones",
     "quarantine": "what left on the way, with reasons that quote replies",
+    "audits": "what the audits found, with words of replies",
 }
 """The other tables, with what they would give away."""
 GIVEN: Final = ("scores", "measures")

@@ -8,7 +8,14 @@ from weak2wise_core.config import Policy, StepMaskSettings
 from weak2wise_core.gateway import Asker, Ledger, ledger
 from weak2wise_core.prompts import PromptSet
 from weak2wise_core.racing import Cell, Entrant, Race
-from weak2wise_core.records import CandidateTrace, MaskOutcomes, Question, Verdict
+from weak2wise_core.records import (
+    CandidateTrace,
+    JudgedBy,
+    Judgement,
+    MaskOutcomes,
+    Question,
+    Verdict,
+)
 from weak2wise_core.slots import Slots
 from weak2wise_core.stages.gathering import gather_all
 from weak2wise_core.stages.judge import Judge
@@ -66,8 +73,8 @@ async def ask_mask_levels(
         with ledger() as taken:
             # Levels are different prompts, so every one of them is draw 0.
             reply = await weak.ask(request, affinity=question.id)
-            verdict = (await judge.judge(question, reply)).verdict
-        return _Answer(attempt=reply.content, verdict=verdict, taken=taken)
+            judgement = await judge.judge(question, reply)
+        return _Answer(attempt=reply.content, judgement=judgement, taken=taken)
 
     if settings.policy is Policy.RACE:
         race = Race([sheet.entrant for sheet in sheets], settings=settings)
@@ -86,8 +93,13 @@ class _Answer:
     """What came of one cell."""
 
     attempt: str
-    verdict: Verdict
+    judgement: Judgement
     taken: Ledger
+
+    @property
+    def verdict(self) -> Verdict:
+        """What a race needs to know."""
+        return self.judgement.verdict
 
 
 class _Sheet:
@@ -105,10 +117,14 @@ class _Sheet:
         self._outcomes = [Verdict.UNJUDGED] * settings.granularity
         self._asked = [False] * settings.granularity
         self._attempts = [""] * settings.granularity
+        self._judged_by = [JudgedBy.NOBODY] * settings.granularity
+        self._votes: list[tuple[Verdict, ...]] = [()] * settings.granularity
 
     def fill(self, level: int, answer: _Answer) -> None:
         self._outcomes[level], self._asked[level] = answer.verdict, True
         self._attempts[level] = answer.attempt
+        self._judged_by[level] = answer.judgement.judged_by
+        self._votes[level] = answer.judgement.votes
         self.taken.absorb(answer.taken)
 
     def row(self) -> MaskOutcomes:
@@ -121,4 +137,6 @@ class _Sheet:
             attempts=tuple(self._attempts),
             normal_tokens=self.entrant.normal_tokens,
             spent=self.taken.spent(),
+            judged_by=tuple(self._judged_by),
+            votes=tuple(self._votes),
         )

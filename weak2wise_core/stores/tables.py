@@ -15,6 +15,7 @@ from weak2wise_core.records import (
     Attempt,
     CandidateTrace,
     EvaluatedSample,
+    Finding,
     GoldenReasoning,
     MaskOutcomes,
     Question,
@@ -122,7 +123,7 @@ TABLES: Final[Mapping[type, TableSpec]] = types.MappingProxyType(
         ),
         CandidateTrace: TableSpec(
             name="candidates",
-            version=1,
+            version=2,
             columns=(
                 *_CANDIDATE_KEY,
                 _column("normal_reasoning", _TEXT),
@@ -131,13 +132,14 @@ TABLES: Final[Mapping[type, TableSpec]] = types.MappingProxyType(
                 _column("detail", _TEXT),
                 _column("answer_leak", _YES_NO),
                 _column("told_answer", _YES_NO),
+                _column("steps_disagree", _YES_NO),
                 _column("model", _TEXT),
                 _column("spent", _SPENT),
             ),
         ),
         MaskOutcomes: TableSpec(
             name="outcomes",
-            version=1,
+            version=2,
             columns=(
                 *_CANDIDATE_KEY,
                 _column("outcomes", _many(_TEXT)),
@@ -145,6 +147,8 @@ TABLES: Final[Mapping[type, TableSpec]] = types.MappingProxyType(
                 _column("attempts", _many(_TEXT)),
                 _column("normal_tokens", _WHOLE),
                 _column("spent", _SPENT),
+                _column("judged_by", _many(_TEXT)),
+                _column("votes", _many(_many(_TEXT))),
             ),
         ),
         ScoredTrace: TableSpec(
@@ -209,6 +213,19 @@ TABLES: Final[Mapping[type, TableSpec]] = types.MappingProxyType(
                 _column("detail", _TEXT),
                 _column("model", _TEXT),
                 _optional("draw", _WHOLE),
+            ),
+        ),
+        Finding: TableSpec(
+            name="audits",
+            version=1,
+            columns=(
+                _column("audit", _TEXT),
+                _column("question_id", _TEXT),
+                _column("strong_model", _TEXT),
+                _optional("draw", _WHOLE),
+                _column("other_id", _TEXT),
+                _column("trained_on", _YES_NO),
+                _column("detail", _TEXT),
             ),
         ),
         EvaluatedSample: TableSpec(

@@ -152,7 +152,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def test_a_dataset_holds_every_table_and_latest_points_to_it(tmp_path: Path) -> None:
-    """The folder has the tables, the training lines, manifest and card."""
+    """The folder has the tables, the training lines, manifest, card and report."""
     published = publish(contents(), root=tmp_path)
     names = {path.name for path in published.folder.iterdir()}
     assert names == {
@@ -165,11 +165,13 @@ def test_a_dataset_holds_every_table_and_latest_points_to_it(tmp_path: Path) -> 
         "train.parquet",
         "train_chat.parquet",
         "quarantine.parquet",
+        "audits.parquet",
         "train.jsonl",
         "dataset_info.json",
         "annotation_queue.jsonl",
         "annotation_queue.parquet",
         "README.md",
+        "report.html",
         "manifest.json",
     }
     assert (tmp_path / "tiny" / "latest").resolve() == published.folder.resolve()
@@ -266,3 +268,8 @@ def test_the_card_says_where_the_questions_went(tmp_path: Path) -> None:
     assert card.startswith("---\n")
     assert "| quarantined: no_answer (load) | 1 |" in card
     assert "| trained on | 1 |" in card
+    assert "the terms of service" in card
+    assert "| answer leak | 1 | 1 | 1 |" in card
+    assert "| contaminated | not checked |  |  |" in card
+    assert "not compared with any benchmark" in card
+    assert "`report.html` shows every question" in card

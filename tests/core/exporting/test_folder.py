@@ -32,6 +32,20 @@ def test_a_published_folder_can_be_loaded(dataset: DatasetFolder, load: Load) ->
     assert row["completion"] == [{"role": "assistant", "content": "<think> thinking é </think> 1"}]
 
 
+def test_the_header_describes_every_table(dataset: DatasetFolder) -> None:
+    """Columns are those that `datasets` reads in the file, rows are counted."""
+    from datasets import Features
+
+    described = header((dataset.folder / "README.md").read_text())["dataset_info"]
+    assert isinstance(described, list)
+    assert [one["config_name"] for one in described] == list(CONFIGURATIONS)
+    for one in described:
+        file = dataset.folder / CONFIGURATIONS[one["config_name"]]
+        read = Features.from_arrow_schema(pq.read_schema(file).remove_metadata())
+        assert Features._from_yaml_list(one["features"]) == read
+        assert one["splits"][0]["num_examples"] == pq.read_metadata(file).num_rows
+
+
 def test_a_table_without_rows_is_no_configuration(tmp_path: Path, load: Load) -> None:
     """A build without filter and rejections has no attempts and no quarantine to load."""
     whole = contents()
@@ -106,6 +120,9 @@ def test_the_card_says_what_a_person_knows(dataset: DatasetFolder) -> None:
     }
     assert 'load_dataset("me/tiny", split="train")' in text
     assert "language" not in header(select(dataset).card)
+    assert "given under `apache-2.0`" in text
+    assert header(select(dataset).card)["license_name"] == "terms-of-the-source-models"
+    assert "report.html" not in text
 
 
 def test_a_changed_dataset_is_not_given(dataset: DatasetFolder) -> None:

@@ -116,6 +116,7 @@ def test_every_record_has_a_table() -> None:
     assert sorted(names) == [
         "annotation_queue",
         "attempts",
+        "audits",
         "candidates",
         "evaluated_samples",
         "golden",

@@ -1,0 +1,42 @@
+"""How texts fit into a page: compressed, and cut where they would be too much together."""
+
+import base64
+import gzip
+import json
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import Any, Final
+
+LIMITS: Final = (
+    *(1_000_000, 200_000, 100_000, 50_000, 30_000, 20_000, 15_000, 10_000, 7_000, 5_000, 3_500),
+    *(2_500, 1_800, 1_300, 1_000, 800, 650, 500, 400, 320, 250, 200, 150, 100, 50, 0),
+)
+"""Characters of one text; the first limit that keeps a page small is taken."""
+WHOLE: Final = LIMITS[0]
+
+
+def fitting_limit(texts: Sequence[tuple[str, int]], *, most: int) -> int:
+    """The largest limit under which texts are no more than `most` characters together.
+
+    Args:
+        texts: Each with how many times the limit it may have.
+        most: Characters of all of them.
+    """
+    lengths = [(len(text), share) for text, share in texts]
+
+    def fits(limit: int) -> bool:
+        return sum(min(length, share * limit) for length, share in lengths) <= most
+
+    return LIMITS[min(bisect_left(LIMITS, True, key=fits), len(LIMITS) - 1)]
+
+
+def shortened(text: str, limit: int) -> Any:
+    """The text, or its beginning with the length of the whole."""
+    return text if len(text) <= limit else {"head": text[:limit], "length": len(text)}
+
+
+def packed(value: object) -> str:
+    """JSON, compressed, in characters that need no care in a page; the same for the same value."""
+    plain = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    data = gzip.compress(plain.encode("utf-8", "surrogatepass"), compresslevel=6, mtime=0)
+    return base64.b64encode(data).decode("ascii")
