@@ -22,6 +22,7 @@ RUN: dict[str, Any] = {
     "reasoning_tokens": 2_000,
     "usd": 12.5,
     "seconds": 432.1,
+    "local": [],
     "accounts": [
         {
             "stage": stage,
