@@ -26,7 +26,7 @@ from benchmarks.chromium import FLAGS, chromium
 from benchmarks.report_rows import made
 from weak2wise_core.dataset.auditing import audit
 from weak2wise_core.dataset.manifest import summary
-from weak2wise_core.dataset.reporting import tables_of
+from weak2wise_core.dataset.reported import tables_of
 from weak2wise_core.report.page import page
 
 OPENINGS = 3

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from weak2wise_core.dataset.card import card
 from weak2wise_core.dataset.contents import AnyContents, check
 from weak2wise_core.dataset.manifest import FORMAT, summary
-from weak2wise_core.dataset.reporting import tables_of
+from weak2wise_core.dataset.reported import tables_of
 from weak2wise_core.dataset.writing import file_names, write_tables
 from weak2wise_core.errors import StoreError
 from weak2wise_core.hashing import content_hash

@@ -1,9 +1,8 @@
-"""The report of a dataset: while it is published, and made anew from its folder."""
+"""The report of a published dataset, made anew from its folder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from weak2wise_core.dataset.contents import AnyContents, in_order
 from weak2wise_core.dataset.reading import DatasetFolder
 from weak2wise_core.errors import InputFileError
 from weak2wise_core.records import (
@@ -19,7 +18,6 @@ from weak2wise_core.records import (
 )
 from weak2wise_core.report.page import page
 from weak2wise_core.report.tables import Tables
-from weak2wise_core.scoring import score
 from weak2wise_core.stores.parquet import read
 
 
@@ -45,33 +43,6 @@ def tables_in(dataset: DatasetFolder) -> Tables:
         train=read(dataset.file("train.parquet"), SFTExample),
         rejections=read(dataset.file("quarantine.parquet"), Rejection),
         findings=read(dataset.file("audits.parquet"), Finding),
-    )
-
-
-def tables_of(
-    contents: AnyContents, manifest: Mapping[str, Any], found: Sequence[Finding]
-) -> Tables:
-    """What a report reads, of a build that is about to be published.
-
-    Args:
-        contents: What the build found.
-        manifest: What the dataset says about itself.
-        found: What the audits found.
-    """
-    portions = list(contents.portions())
-    outcomes = [row for one in portions for row in one.outcomes]
-    settings = contents.recipe.step_mask
-    return Tables(
-        manifest=manifest,
-        questions=contents.questions,
-        attempts=[row for one in portions for row in one.attempts],
-        candidates=[row for one in portions for row in one.candidates],
-        outcomes=outcomes,
-        scores=[score(row, settings=settings) for row in outcomes],
-        golden=[row for one in portions for row in one.golden],
-        train=[row for one in portions for row in one.train],
-        rejections=in_order(contents),
-        findings=found,
     )
 
 

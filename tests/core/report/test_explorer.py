@@ -12,7 +12,7 @@ from benchmarks.report_rows import made
 from weak2wise_core.dataset.auditing import audit
 from weak2wise_core.dataset.contents import Contents
 from weak2wise_core.dataset.manifest import summary
-from weak2wise_core.dataset.reporting import tables_of
+from weak2wise_core.dataset.reported import tables_of
 from weak2wise_core.masking import TO_BE_CONTINUED, mask_trace
 from weak2wise_core.report.explorer import (
     GOLDEN_SHARE,

@@ -19,7 +19,8 @@ from weak2wise_core.dataset.contents import Contents
 from weak2wise_core.dataset.manifest import summary
 from weak2wise_core.dataset.publishing import publish
 from weak2wise_core.dataset.reading import DatasetFolder, open_dataset
-from weak2wise_core.dataset.reporting import report_of, tables_of
+from weak2wise_core.dataset.reported import tables_of
+from weak2wise_core.dataset.reporting import report_of
 from weak2wise_core.errors import InputFileError
 from weak2wise_core.report.page import page as page_of
 from weak2wise_core.report.page import policy
