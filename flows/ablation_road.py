@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 
 from prefect.utilities.annotations import quote
 
+from flows.stages import run_stage
 from tasks.ablating import (
     AblationProgress,
     choose_traces,
@@ -14,7 +15,6 @@ from tasks.ablating import (
     train_arms,
     trained_model,
 )
-from tasks.results import StageResult
 from tasks.runtime import Runtime
 from tasks.score_step_masks import score_step_masks
 from tasks.stage import stored_in
@@ -30,7 +30,6 @@ from weak2wise_core.ablation.preparing import PreparedPool
 from weak2wise_core.ablation.runs import BenchmarkVerdicts, Run, Runs
 from weak2wise_core.config import Recipe
 from weak2wise_core.dataset.reading import DatasetFolder
-from weak2wise_core.errors import InputFileError
 from weak2wise_core.records import CandidateTrace, MaskOutcomes, Question
 from weak2wise_core.sharding import Shard, shards_of
 from weak2wise_core.stages.gathering import gather_all
@@ -113,19 +112,8 @@ async def _score(
     stage, questions = stored_in(score_step_masks, runtime.data), list(shard.questions)
     ids = {question.id for question in questions}
     rows = [row for row in usable if row.question_id in ids]
-    runtime.progress.enter(stage.name, len(questions))
-    inputs: dict[str, Any] = {
-        "recipe": runtime.recipe,
-        "shard": shard.name,
-        "questions": quote(questions),
-        "candidates": quote(rows),
-    }
-    try:
-        result: StageResult[MaskOutcomes] = await stage(**inputs)
-    except (InputFileError, ValueError):
-        # A stored result that is damaged or gone is made anew, as in a build.
-        result = await stage.with_options(refresh_cache=True)(**inputs)
-    runtime.progress.finish(stage.name, shard.name, len(questions))
+    inputs: dict[str, Any] = {"recipe": runtime.recipe, "candidates": rows}
+    result = await run_stage(stage, questions, session=runtime, shard=shard.name, inputs=inputs)
     return result.rows
 
 

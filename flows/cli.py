@@ -57,6 +57,7 @@ def _register() -> None:
         exporting,
         planning,
         replies,
+        teaching,
         traces,
         training,
     )
@@ -66,6 +67,8 @@ def _register() -> None:
     app.command("sft")(training.sft)
     app.command("evaluate")(evaluating.evaluate)
     app.command("ablate")(ablating.ablate)
+    app.command("w2sr")(teaching.w2sr)
+    app.command("weak-to-strong")(teaching.weak_to_strong)
     app.command("verify")(traces.verify)
     app.command("truncate")(traces.truncate)
     app.command("mask")(traces.mask)

@@ -5,13 +5,14 @@ import asyncio
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from tasks.runtime import RelatedRecipe
 from weak2wise_core.config import Recipe
 from weak2wise_core.questions import QuestionSet, decontaminate
 from weak2wise_core.questions import load_questions as read
 
 
 @task(name="load_questions", cache_policy=NO_CACHE, persist_result=False)
-async def load_questions(recipe: Recipe) -> QuestionSet:
+async def load_questions(recipe: Recipe | RelatedRecipe) -> QuestionSet:
     """Everything that the file holds: usable questions, and rejections by name."""
     found = await asyncio.to_thread(read, recipe.questions)
     clean, contaminated = await asyncio.to_thread(

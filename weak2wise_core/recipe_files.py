@@ -12,9 +12,19 @@ from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
-from weak2wise_core.config import Backend, ModelSpec, Recipe, Settings
+from weak2wise_core.config import (
+    Backend,
+    ModelSpec,
+    Recipe,
+    Settings,
+    W2SRRecipe,
+    WeakToStrongRecipe,
+)
 from weak2wise_core.errors import RecipeError
+
+AnyRecipe: TypeAlias = Recipe | W2SRRecipe | WeakToStrongRecipe
 
 FOLDERS_VARIABLE = "WEAK2WISE_FOLDERS"
 
@@ -45,7 +55,7 @@ def trust_command_line(recipe: Path, values: Iterable[str]) -> None:
     _TYPED.set(_Typed(before.folders | {recipe.parent.resolve()}, before.paths | paths))
 
 
-def check_files(recipe: Recipe, *, data: Path) -> None:
+def check_files(recipe: AnyRecipe, *, data: Path) -> None:
     """Make sure that a recipe names only files that it may read, before one is opened.
 
     Args:
@@ -78,13 +88,10 @@ def check_named(named: Iterable[tuple[str, Path]], *, data: Path) -> None:
         raise RecipeError(_message(faults, data=data))
 
 
-def named_files(recipe: Recipe) -> Iterator[tuple[str, Path]]:
+def named_files(recipe: AnyRecipe) -> Iterator[tuple[str, Path]]:
     """Every file and folder that a recipe names, with the key that names it; no hub ids."""
     yield from _paths(recipe, "")
-    specs: dict[str, ModelSpec] = {"weak": recipe.models.weak}
-    specs |= {f"strong.{number}": spec for number, spec in enumerate(recipe.models.strong)}
-    specs |= {"judge": recipe.models.judge} if recipe.models.judge else {}
-    specs |= {"truncator": recipe.models.truncator} if recipe.models.truncator else {}
+    specs = _roles(recipe)
     names = {f"models.{role}.tokenizer": spec.tokenizer for role, spec in specs.items()}
     names |= {
         f"models.{role}.model": spec.model
@@ -95,6 +102,16 @@ def named_files(recipe: Recipe) -> Iterator[tuple[str, Path]]:
     for field, name in names.items():
         if name is not None and is_path(name):
             yield field, Path(name)
+
+
+def _roles(recipe: AnyRecipe) -> dict[str, ModelSpec]:
+    """Every model by the keys that name it."""
+    if not isinstance(recipe, Recipe):
+        return recipe.models.specs()
+    specs: dict[str, ModelSpec] = {"weak": recipe.models.weak}
+    specs |= {f"strong.{number}": spec for number, spec in enumerate(recipe.models.strong)}
+    specs |= {"judge": recipe.models.judge} if recipe.models.judge else {}
+    return specs | ({"truncator": recipe.models.truncator} if recipe.models.truncator else {})
 
 
 def is_path(name: str) -> bool:

@@ -5,7 +5,7 @@ the same manifest. What one run paid is the run's affair, not the dataset's.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from weak2wise_core.config import Recipe
@@ -14,6 +14,7 @@ from weak2wise_core.dataset.returned import changed
 from weak2wise_core.dataset.zero_scores import zero_scores
 from weak2wise_core.gateway import price
 from weak2wise_core.records import (
+    Rejection,
     RejectionKind,
     Spent,
     Truncation,
@@ -30,8 +31,8 @@ def summary(contents: Contents) -> dict[str, Any]:
     change, zeros = changed(models), zero_scores(contents)
     return {
         "counts": counts(contents),
-        "dropped": _by_reason(contents, RejectionKind.DROPPED),
-        "quarantined": _by_reason(contents, RejectionKind.QUARANTINED),
+        "dropped": by_reason(contents.rejections, RejectionKind.DROPPED),
+        "quarantined": by_reason(contents.rejections, RejectionKind.QUARANTINED),
         "candidates_refused": _refused(contents),
         "candidates_marked": {
             "answer_leak": sum(one.answer_leak for one in contents.candidates),
@@ -124,9 +125,10 @@ def _priced(stage: str, model: str, items: Sequence[Spent], recipe: Recipe) -> d
     }
 
 
-def _by_reason(contents: Contents, kind: RejectionKind) -> dict[str, dict[str, int]]:
+def by_reason(rejections: Iterable[Rejection], kind: RejectionKind) -> dict[str, dict[str, int]]:
+    """Rejections of a kind, counted by stage and reason."""
     found: dict[str, Counter[str]] = {}
-    for item in contents.rejections:
+    for item in rejections:
         if item.kind is kind:
             found.setdefault(item.stage, Counter())[item.reason] += 1
     return {stage: dict(sorted(counter.items())) for stage, counter in sorted(found.items())}

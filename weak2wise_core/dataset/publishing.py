@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -63,25 +63,53 @@ def publish(contents: Contents, *, root: Path) -> Published:
     """
     contents.check()
     contents = contents.in_order()
-    files = _files(contents)
-    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    return publish_files(
+        _files(contents),
+        name=contents.recipe.dataset,
+        head=summary(contents),
+        describe=card,
+        root=root,
+    )
+
+
+def publish_files(
+    files: Mapping[str, bytes],
+    *,
+    name: str,
+    head: Mapping[str, Any],
+    describe: Callable[[Mapping[str, Any]], str],
+    root: Path,
+) -> Published:
+    """Write the files of a dataset as a version of it; see `publish`.
+
+    Args:
+        files: Their content by name.
+        name: Of the dataset.
+        head: What its manifest says beside the digests of the files.
+        describe: Makes the card of a manifest.
+        root: The folder of all datasets.
+
+    Raises:
+        StoreError: The folder cannot be written; nothing is left behind.
+    """
     manifest = {
         "format": FORMAT,
-        "dataset": contents.recipe.dataset,
-        **summary(contents),
+        "dataset": name,
+        **head,
         "files": {
-            name: {"sha256": digests[name], "bytes": len(data)} for name, data in files.items()
+            file: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+            for file, data in files.items()
         },
     }
     version = content_hash(manifest)[:12]
     manifest["version"] = version
-    folder = root / contents.recipe.dataset / version
+    folder = root / name / version
     remove_abandoned(folder.parent)
     with atomic_folder(folder) as beside:
-        for name, data in files.items():
-            (beside / name).write_bytes(data)
-        (beside / "README.md").write_text(card(manifest), encoding="utf-8")
-        (beside / MANIFEST).write_text(_json(manifest) + "\n", encoding="utf-8")
+        for file, data in files.items():
+            (beside / file).write_bytes(data)
+        (beside / "README.md").write_text(describe(manifest), encoding="utf-8")
+        (beside / MANIFEST).write_text(plain_json(manifest) + "\n", encoding="utf-8")
     _point(folder.parent / LATEST, version)
     return Published(folder=folder, version=version, manifest=manifest)
 
@@ -101,7 +129,7 @@ def _files(contents: Contents) -> dict[str, bytes]:
         CHAT: conversations(contents.train),
         "quarantine.parquet": to_bytes(contents.rejections, Rejection),
         "train.jsonl": "".join(f"{line}\n" for line in lines).encode(),
-        "dataset_info.json": (_json(entry) + "\n").encode(),
+        "dataset_info.json": (plain_json(entry) + "\n").encode(),
     }
     if queue := _queue(contents):
         rows = [json.dumps(asdict(row), ensure_ascii=False) for row in queue]
@@ -121,7 +149,8 @@ def _queue(contents: Contents) -> list[QueuedQuestion]:
     return [QueuedQuestion(id=one.id, question=one.question, answer=one.answer) for one in waiting]
 
 
-def _json(value: object) -> str:
+def plain_json(value: object) -> str:
+    """A value as the files of a dataset hold it: the same value gives the same bytes."""
     return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
 
 
