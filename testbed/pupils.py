@@ -141,7 +141,7 @@ def first_model(pupil: Pupil, tokenizer: Any) -> Any:
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
     if pupil.goes_on:
-        return Qwen2ForCausalLM.from_pretrained(WEAK_MODEL_FOLDER).float()
+        return Qwen2ForCausalLM.from_pretrained(WEAK_MODEL_FOLDER, dtype="float32")
 
     return Qwen2ForCausalLM(
         Qwen2Config(

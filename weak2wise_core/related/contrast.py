@@ -69,7 +69,7 @@ def contrast(
         except _NoPairError as none:
             rejections.append(_dropped(question.id, none.reason, none.detail))
     return Contrasts(
-        questions=len(known | drawn), pairs=tuple(pairs), rejections=tuple(rejections)
+        questions=len({*known, *drawn}), pairs=tuple(pairs), rejections=tuple(rejections)
     )
 
 
