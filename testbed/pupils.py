@@ -111,11 +111,11 @@ WRITERS: Mapping[str, Writer] = {
 }
 PUPILS: Mapping[str, Pupil] = {
     "reasoner": Pupil(
-        hidden=96,
-        inner=256,
-        layers=3,
+        hidden=64,
+        inner=160,
+        layers=2,
         goes_on=False,
-        training=Training(seed=11, steps=700, rows=19, length=320),
+        training=Training(seed=11, steps=600, rows=12, length=320),
         mix={"drill": 0.15, "worked": 0.15, "thought": 0.35, "reasoned": 0.35},
     ),
     "strong": Pupil(
