@@ -139,6 +139,7 @@ class Classroom:
             name: Of the trained model.
         """
         self.progress.phase = f"training {name}"
+        self.progress.training.begin()
         await self.run.release()  # the training may want their memory
         job = await asyncio.to_thread(
             plan_job,

@@ -1,13 +1,15 @@
-"""Two more models, for the related methods: `python -m testbed.pupils reasoner --out DIR`.
+"""More models, for the related methods: `python -m testbed.pupils reasoner --out DIR`.
 
 - `reasoner` is small and always reasons: in thinking tags where it is asked a bare question, in
   plain words where it is asked to reason step by step. It makes mistakes, for it is the weaker one.
 - `strong` goes on where the weak model of a build ended. It calculates better, but blurts out a
   boxed result unless the problems that it is shown before come with reasoning: then it reasons as
   they do.
+- `practised` is the strong one after reasoning rightly about problems without end. It stands in for
+  a student after reinforcement learning, which is not done here, and is not shipped.
 
 So what a weaker teacher can give the stronger model is the habit, not the arithmetic: in this world
-a gain is one of elicitation by construction. Both read the tokens of the weak model.
+a gain is one of elicitation by construction. All read the tokens of the weak model.
 """
 
 import argparse
@@ -94,8 +96,8 @@ class Pupil:
     hidden: int
     inner: int
     layers: int
-    goes_on: bool
-    """Whether it begins as the weak model, and not from nothing."""
+    start: str
+    """The folder of the model that it goes on from; empty where it begins from nothing."""
     training: Training
     mix: Mapping[str, float]
     """How often each kind of document comes."""
@@ -114,7 +116,7 @@ PUPILS: Mapping[str, Pupil] = {
         hidden=64,
         inner=160,
         layers=2,
-        goes_on=False,
+        start="",
         training=Training(seed=11, steps=600, rows=12, length=320),
         mix={"drill": 0.15, "worked": 0.15, "thought": 0.35, "reasoned": 0.35},
     ),
@@ -122,9 +124,17 @@ PUPILS: Mapping[str, Pupil] = {
         hidden=128,
         inner=384,
         layers=4,
-        goes_on=True,
+        start="weak_model",
         training=Training(seed=12, steps=240, rows=10, length=480),
         mix={"drill": 0.2, "worked": 0.2, "direct": 0.2, "demonstrated": 0.4},
+    ),
+    "practised": Pupil(
+        hidden=128,
+        inner=384,
+        layers=4,
+        start="strong_model",
+        training=Training(seed=13, steps=120, rows=12, length=320),
+        mix={"thought": 1.0},
     ),
 }
 
@@ -140,8 +150,9 @@ def first_model(pupil: Pupil, tokenizer: Any) -> Any:
     """The model before its first step, in the architecture of Qwen2 and in float32."""
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
-    if pupil.goes_on:
-        return Qwen2ForCausalLM.from_pretrained(WEAK_MODEL_FOLDER, dtype="float32")
+    if pupil.start:
+        folder = WEAK_MODEL_FOLDER.with_name(pupil.start)
+        return Qwen2ForCausalLM.from_pretrained(folder, dtype="float32")
 
     return Qwen2ForCausalLM(
         Qwen2Config(

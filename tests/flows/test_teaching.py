@@ -4,7 +4,6 @@ import asyncio
 import json
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,9 +98,9 @@ def test_weak_to_strong_runs_through_its_deployment(
     school: Engine, repository: Path, tmp_path: Path
 ) -> None:
     """Agreement, M_plus, pairs, M_pro; both trainings are of datasets that lie there."""
-    content = content_of(
-        repository, WEAK_TO_STRONG, contrast={"samples": 5, "min_confidence_against_weak": 0.6}
-    )
+    contrast = {"samples": 5, "min_confidence": 0.4, "min_confidence_against_weak": 0.4}
+    content = content_of(repository, WEAK_TO_STRONG, contrast=contrast)
+    content["training"]["epochs"] = 5  # that it reasons, and so is sure of something
     run_deployment(school, "weak-to-strong/weak-to-strong-gsm8k", content)
     report = report_of(school.data, WEAK_TO_STRONG)
     assert list(accuracies(report)) == ["weak", "strong", "M_plus, round 1", "M_pro"]
@@ -174,12 +173,13 @@ class Laboratory:
         verdicts = (Verdict.CORRECT if trained else Verdict.INCORRECT, Verdict.INCORRECT)
         items = [ItemResult(id=f"i{n}", verdicts=(one,)) for n, one in enumerate(verdicts)]
         found = BenchmarkResult(name="held-out", kind=BenchmarkKind.AIME, items=tuple(items))
-        return replace(nothing(name), benchmarks=(found,), samples=tuple(map(sample, items)))
-
-
-def nothing(name: str) -> Evaluation:
-    """An evaluation without benchmarks."""
-    return Evaluation(name=name, model={"model": name}, settings={}, benchmarks=())
+        return Evaluation(
+            name=name,
+            model={"model": name},
+            settings=settings.model_dump(mode="json"),
+            benchmarks=(found,),
+            samples=tuple(map(sample, items)),
+        )
 
 
 def sample(item: ItemResult) -> EvaluatedSample:
@@ -253,8 +253,6 @@ async def test_a_selection_trains_on_its_own_traces(
 ) -> None:
     """W2SR-P on right ones, W2SR-N on wrong ones; the others leave by name."""
     content = content_of(repository, W2SR, selection={"traces": traces})
-    content["models"]["teacher"]["temperature"] = 1.6  # so that it makes mistakes
-    content["models"]["teacher"]["seed"] = 1
     state = await run(W2SR, content)
     assert state.is_completed(), state.message
     (training,) = (await state.aresult()).report.trained_on.values()
@@ -310,7 +308,7 @@ async def test_models_that_never_agree_train_nothing(
         ("w2sr", W2SR, "evaluation.benchmarks=[]", "compares models on benchmarks"),
         ("w2sr", W2SR, "selection.traces=good", "selection.traces"),
         ("weak-to-strong", WEAK_TO_STRONG, "preference.objective=sft", "dpo or orpo"),
-        ("weak-to-strong", WEAK_TO_STRONG, "models.weak.model=/nowhere/model", "may not read"),
+        ("weak-to-strong", WEAK_TO_STRONG, "models.weak.model=/nowhere/model", "does not exist"),
     ],
 )
 def test_a_recipe_that_cannot_run_is_refused_before_anything_starts(
