@@ -98,7 +98,7 @@ def trained_model(recipe: Recipe) -> str:
 def evaluated_model(recipe: Recipe, folder: str) -> ModelSpec:
     """A model folder as it is evaluated, in this process, on the weak model's device."""
     weak = recipe.models.weak
-    changes = weak.model_dump(include={"batch_size", "device"}, exclude_unset=True)
+    changes = weak.model_dump(include={"batch_size", "batching", "device"}, exclude_unset=True)
     # The testbed's weights are stored in 16 bits and computed in 32.
     dtype = "float32" if weak.backend is Backend.TESTBED else weak.dtype
     return ModelSpec(backend=Backend.TRANSFORMERS, model=folder, dtype=dtype, **changes)

@@ -15,6 +15,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import PrefectException
 
 from tasks.keys import Keys, read_keys
+from tasks.local_models import LocalModels
 from tasks.reporting import artifact_key
 from tasks.reserve import Reserve
 from tasks.runtime import REPLIES, Session, open_model
@@ -39,6 +40,8 @@ class EvaluationProgress:
     """How many there will be; 0 while nothing was asked."""
     accounts: Mapping[tuple[str, str], Account] = field(default_factory=dict)
     """What was paid, by stage and model; shared with the gateway."""
+    local: LocalModels = field(default_factory=LocalModels)
+    """Models that work in this process."""
 
     def begin(self, model: str) -> None:
         """Another model is asked."""
@@ -148,6 +151,7 @@ async def evaluate_model(model: ModelSpec, settings: EvaluationSettings, name: s
     bench = _bench()
     bench.progress.begin(name)
     chat = open_model(model, keys=bench.keys)
+    bench.progress.local.watch(name, chat)
     try:
         return await evaluate(
             model,
@@ -194,6 +198,7 @@ def account(progress: EvaluationProgress) -> dict[str, Any]:
         "stored": progress.stored,
         "tokens": progress.tokens,
         "usd": round(progress.usd, 6),
+        "local": progress.local.rows(),
     }
 
 

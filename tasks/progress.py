@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tasks.local_models import LocalModels
 from weak2wise_core.dataset.drift import Asked, EarlierIds, ModelChange
 from weak2wise_core.gateway import Account
 
@@ -27,6 +28,8 @@ class Progress:
     shards: int = 0
     accounts: Mapping[tuple[str, str], Account] = field(default_factory=dict)
     """What was paid, by stage and model; shared with the gateway."""
+    local: LocalModels = field(default_factory=LocalModels)
+    """Models that work in this process."""
     entered: Counter[str] = field(default_factory=Counter)
     """Questions that came to a stage."""
     cached: Counter[str] = field(default_factory=Counter)

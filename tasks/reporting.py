@@ -19,6 +19,7 @@ from prefect.events import emit_event
 from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
 
+from tasks.local_models import sentence
 from tasks.progress import STAGES, Progress, account
 from tasks.runtime import Runtime
 from weak2wise_core.config import Recipe
@@ -196,8 +197,9 @@ def summary(progress: Progress, *, contents: Contents | None, published: Publish
     if published is not None:
         rows += [("version", published.version), ("folder", f"`{published.folder}`")]
     lines = [f"| {name} | {value} |" for name, value in rows]
+    local = [f"\n{sentence(row)}." for row in progress.local.rows()]
     warnings = [f"\n**Model id changed:** {one.sentence}." for one in progress.model_changes]
-    return "\n".join(["| | |", "| --- | ---: |", *lines, *warnings])
+    return "\n".join(["| | |", "| --- | ---: |", *lines, *local, *warnings])
 
 
 def announce(published: Published) -> None:

@@ -109,9 +109,9 @@ class Session:
             stage: Under which its calls are counted.
             votes: Whether its calls come before all others.
         """
-        return self.gateway.handle(
-            self._model(spec), spec=spec, name=name, stage=stage, votes=votes
-        )
+        model = self._model(spec)
+        self.progress.local.watch(name, model)
+        return self.gateway.handle(model, spec=spec, name=name, stage=stage, votes=votes)
 
     async def release(self) -> None:
         """Close every model, so that a training can have their memory; asked again, they open."""

@@ -12,6 +12,7 @@ from testbed.teachers import LESSONS, Teacher, teach
 from weak2wise_core.config import Backend, ModelSpec
 from weak2wise_core.errors import RecipeError
 from weak2wise_core.llm.local import TransformersModel
+from weak2wise_core.llm.measuring import LocalStats
 from weak2wise_core.llm.protocol import ChatModel, Sampling
 from weak2wise_core.llm.tokens import Tokens
 from weak2wise_core.records import ChatReply, FinishReason, Message, Usage
@@ -116,7 +117,7 @@ class WeakModel:
         """Describe the model; nothing is read yet.
 
         Args:
-            spec: `batch_size` and `device` say how to run it.
+            spec: `batch_size`, `batching` and `device` say how to run it.
         """
         changes: dict[str, object] = {
             "backend": Backend.TRANSFORMERS,
@@ -132,6 +133,10 @@ class WeakModel:
         """Name and a digest of the weights; not where they lie."""
         weights = self._inner.identity["weights"]
         return {"backend": Backend.TESTBED.value, "model": WEAK, "weights": weights}
+
+    def stats(self) -> LocalStats:
+        """What it has done so far, also after it was closed."""
+        return self._inner.stats()
 
     async def chat(
         self, messages: Sequence[Message], *, sampling: Sampling, draw: int, affinity: str = ""

@@ -134,7 +134,15 @@ def scorer(given: str, *, like: ModelSpec) -> ModelSpec:
     if _is_recipe(given):
         return load_recipe(Path(given), {}).models.weak
     sampling = like.model_dump(
-        include={"temperature", "top_p", "max_tokens", "seed", "batch_size", "device"},
+        include={
+            "temperature",
+            "top_p",
+            "max_tokens",
+            "seed",
+            "batch_size",
+            "batching",
+            "device",
+        },
         exclude_unset=True,
     )
     return ModelSpec(backend=Backend.TRANSFORMERS, model=given, **sampling)

@@ -182,6 +182,7 @@ def _facts(state: Any, progress: Any, *, seconds: float) -> dict[str, Any]:
             "usd": round(progress.usd, 6),
             "seconds": round(seconds, 3),
             "accounts": account(progress),
+            "local": progress.local.rows(),
         },
         "model_changes": [change.as_dict() for change in progress.model_changes],
     }

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.commands.numbers import WIDEST, money, short
+from tasks.local_models import sentence
 from tasks.progress import STAGES, Progress
 
 TITLES = {
@@ -107,7 +108,14 @@ def show_result(facts: Mapping[str, Any], console: Console) -> None:
         f"{run['calls']:,} calls paid in this run, {run['stored']:,} answered by the reply store, "
         f"{run['tokens']:,} tokens{_parts(run)}, {run['usd']:.4f} USD, {run['seconds']:.1f} s"
     )
+    show_local(run["local"], console)
     show_warnings(facts["model_changes"], console)
+
+
+def show_local(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
+    """How fast and how full the models were that worked in this process."""
+    for row in rows:
+        console.print(sentence(row), soft_wrap=True)
 
 
 def _parts(run: Mapping[str, Any]) -> str:

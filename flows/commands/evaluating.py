@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.commands.building import AsJson, Data, Overrides, read_recipe, use_data_folder
+from flows.commands.display import show_local
 from flows.commands.evaluation_options import (
     KINDS,
     Wanted,
@@ -263,6 +264,7 @@ def show(facts: dict[str, Any], console: Console) -> None:
         f"{run['calls']:,} calls, {run['stored']:,} stored, {run['tokens']:,} tokens, "
         f"${run['usd']:.2f}, {run['seconds']:.0f} s"
     )
+    show_local(run["local"], console)
 
 
 def _tables(facts: dict[str, Any]) -> Iterator[tuple[str, list[list[str]], str]]:

@@ -87,6 +87,21 @@ class SecuredEngine(Engine):
         state: dict[str, Any] = found["state"]
         return state
 
+    def logs(self) -> str:
+        """Every message of every run that the server holds."""
+        messages: list[str] = []
+        while page := self.post("logs/filter", offset=len(messages), sort="TIMESTAMP_ASC"):
+            messages += [one["message"] for one in page]
+        return "\n".join(messages)
+
+    def wait_for_log(self, text: str) -> None:
+        """Wait until the logs hold a text: runs send what they log in batches, some time later."""
+        for _ in range(120):
+            if text in self.logs():
+                return
+            time.sleep(0.5)
+        raise AssertionError(f"{text!r} is not in the server's logs: {self.logs()[-4000:]}")
+
     def wait_for(self, run: str, *types: str) -> dict[str, Any]:
         """Wait until a run is in a state of one of these types."""
         for _ in range(480):

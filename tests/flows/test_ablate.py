@@ -2,16 +2,15 @@
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
+from flows.cli import app
 from tasks.ablating import PROGRESS, AblationProgress
 from weak2wise_core.ablation.comparing import BASE
 from weak2wise_core.config import BenchmarkKind, ModelSpec, Recipe
@@ -280,25 +279,30 @@ async def test_a_dataset_of_another_scoring_is_refused_before_anything_is_paid(
     assert not laboratory.trained
 
 
-def test_a_small_ablation_really_trains_and_evaluates(tmp_path: Path, repository: Path) -> None:
+def test_a_small_ablation_really_trains_and_evaluates(
+    engine: None, tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """From the command line to the figure: mechanics on real models, not the order of arms."""
-    benchmark = "[{kind: aime24, name: held-out, path: testbed/questions_test.jsonl, limit: 24}]"
-    command = [
-        sys.executable, "-m", "flows.cli", "ablate", "deployments/recipes/ablation.yaml", "--json",
-        "--limit", "10", "--seeds", "1", "--arms", "highest,lowest", "--data-dir", str(tmp_path),
-        "--set", f"evaluation.benchmarks={benchmark}", "--set", "ablation.length_balanced=false",
-        "--set", "ablation.keep_models=true", "--set", "training.epochs=1",
+    monkeypatch.chdir(repository)
+    monkeypatch.setenv("WEAK2WISE_DATA", str(tmp_path))  # put back what --data-dir changes
+    benchmark = "[{kind: aime24, name: held-out, path: testbed/questions_test.jsonl, limit: 12}]"
+    changes = [
+        f"evaluation.benchmarks={benchmark}", "evaluation.max_tokens=96", "training.epochs=1",
+        "training.global_batch_size=2", "training.per_device_batch_size=2",
+        "ablation.length_balanced=false", "ablation.keep_models=true",
     ]  # fmt: skip
-    environment = os.environ | {"PREFECT_HOME": str(tmp_path / "prefect")}
-    done = subprocess.run(
-        command, cwd=repository, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    command = [
+        "ablate", "deployments/recipes/ablation.yaml", "--json", "--limit", "6", "--seeds", "1",
+        "--arms", "highest,lowest", "--data-dir", str(tmp_path),
+        *(part for change in changes for part in ("--set", change)),
+    ]  # fmt: skip
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output[-3000:]
     facts = json.loads(done.stdout)
     assert facts["run"]["trained"] == 2
     folder = Path(facts["folder"])
     verdicts = pd.read_parquet(folder / "verdicts.parquet")
-    assert verdicts.groupby("arm").size().to_dict() == {"base": 24, "highest": 24, "lowest": 24}
+    assert verdicts.groupby("arm").size().to_dict() == {"base": 12, "highest": 12, "lowest": 12}
     assert set(verdicts["verdicts"].map(lambda found: found[0])) <= {"correct", "incorrect"}
     (comparison,) = facts["comparisons"]
     accuracy = {one["arm"]: one["accuracy"]["value"] for one in comparison["arms"]}

@@ -14,6 +14,7 @@ import pytest
 from benchmarks.loopback import LoopbackServer
 from benchmarks.loopback_replies import Reply
 from tasks.progress import Progress
+from tests.flows.showing import artifacts
 from weak2wise_core.config import GenerateSettings, Recipe
 from weak2wise_core.equivalence import AnswerChecker
 from weak2wise_core.errors import FatalModelError, InputFileError, MissingKeyError
@@ -292,11 +293,10 @@ async def test_skipping_the_filter_makes_no_filter_call(build: Build, questions:
 
 async def test_artifacts_hold_the_real_numbers(build: Build, testbed_recipe: MakeRecipe) -> None:
     """Progress, drops, account and summary are there for the engine's pages."""
-    from prefect.client.orchestration import get_client
-
     published = await (await build(testbed_recipe(dataset="artifacts"))).aresult()
-    async with get_client() as client:
-        found = {one.key: str(one.data) for one in await client.read_artifacts(limit=200)}
+    shown = ("progress", "account", "summary", "drops")
+    rows = await artifacts(*(f"artifacts-{one}" for one in shown))
+    found = {key: data[-1] for key, data in rows.items()}
     assert float(found["artifacts-progress"]) == 100.0
     account = json.loads(found["artifacts-account"])
     assert sum(row["calls"] + row["stored"] for row in account) > 0

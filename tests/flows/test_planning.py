@@ -23,6 +23,7 @@ from benchmarks.loopback_replies import Reply
 from flows.commands.building import _facts
 from flows.commands.display import print_account, show_result, show_warnings
 from tasks.progress import Progress
+from tests.flows.showing import artifacts
 from tests.flows.test_cli import invoke
 from weak2wise_core.gateway import Account
 from weak2wise_core.recipes import load_recipe
@@ -267,8 +268,6 @@ async def test_a_model_that_answers_under_another_id_is_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In manifest and card where one build has both; else in progress and summary only."""
-    from prefect.client.orchestration import get_client
-
     named = "s-0714"
 
     def renamed(request: dict[str, Any]) -> Reply:
@@ -290,9 +289,7 @@ async def test_a_model_that_answers_under_another_id_is_reported(
         assert (change.model, list(change.earlier)) == ("s", ["s-0714"])
         assert f"drifting/{first.version}" in change.sentence
         assert "s-0714" not in json.dumps(dict(second.manifest))
-        async with get_client() as client:
-            found = await client.read_artifacts(limit=200)
-        summaries = [str(one.data) for one in found if one.key == "drifting-summary"]
+        summaries = (await artifacts("drifting-summary"))["drifting-summary"]
         assert [change.sentence in text for text in summaries].count(True) == 1
 
         named, progress = "s-1231", Progress()

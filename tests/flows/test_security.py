@@ -205,7 +205,7 @@ def test_weights_that_are_pickles_are_refused(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     from tests.core.llm.tiny_model import spec, tiny_model
     from weak2wise_core.errors import FatalModelError
-    from weak2wise_core.llm.engine import load_engine
+    from weak2wise_core.llm.loading import load_engine
 
     folder = tiny_model(tmp_path / "model")
     load_engine(spec(folder))
@@ -228,7 +228,7 @@ def test_an_adapter_that_is_a_pickle_runs_nothing(tmp_path: Path) -> None:
     pytest.importorskip("peft")
     from tests.core.llm.tiny_model import spec, tiny_model
     from weak2wise_core.errors import FatalModelError
-    from weak2wise_core.llm.engine import load_engine
+    from weak2wise_core.llm.loading import load_engine
 
     folder = tiny_model(tmp_path / "model")
     adapter = {"peft_type": "LORA", "base_model_name_or_path": str(folder), "r": 2}

@@ -12,6 +12,7 @@ from tasks.train_sft import PROGRESS, TrainingProgress
 from tasks.training_jobs import find_dataset, plan_job
 from testbed.models import WEAK_MODEL_FOLDER
 from tests.core.training.schooling import rows
+from tests.flows.showing import artifacts
 from weak2wise_core.config import TrainingSettings
 from weak2wise_core.errors import (
     InputFileError,
@@ -90,7 +91,8 @@ async def test_a_dataset_becomes_a_model_once(
     assert trained.manifest["dataset"]["prompt_suffix"] == ""
     assert progress.fraction == 1.0
     assert events == [], "outside of a deployment nothing is announced"
-    assert {"lessons-training", "lessons-losses", "lessons-loss-table"} <= await artifact_keys()
+    shown = ("lessons-training", "lessons-losses", "lessons-loss-table")
+    assert set(await artifacts(*shown)) == set(shown)
 
     monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", "0")
     second: Any = await sft("lessons", settings(), return_state=True)
@@ -105,14 +107,6 @@ async def test_a_dataset_becomes_a_model_once(
         "dataset": trained.manifest["dataset"]["version"],
         "version": version,
     }
-
-
-async def artifact_keys() -> set[str | None]:
-    """Keys of every artifact on the server."""
-    from prefect.client.orchestration import get_client
-
-    async with get_client() as client:
-        return {artifact.key for artifact in await client.read_artifacts()}
 
 
 @pytest.mark.slow

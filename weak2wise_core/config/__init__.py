@@ -13,7 +13,14 @@ from weak2wise_core.config.execution import (
     Runner,
     Speculation,
 )
-from weak2wise_core.config.models import Backend, Models, ModelSpec, Prices, StrongModelSpec
+from weak2wise_core.config.models import (
+    Backend,
+    Batching,
+    Models,
+    ModelSpec,
+    Prices,
+    StrongModelSpec,
+)
 from weak2wise_core.config.recipe import Recipe
 from weak2wise_core.config.related import (
     AgreementSettings,
@@ -60,6 +67,7 @@ __all__ = [
     "AnswerStyle",
     "Arm",
     "Backend",
+    "Batching",
     "BenchmarkKind",
     "BenchmarkSettings",
     "BudgetSettings",

@@ -17,6 +17,17 @@ class Backend(StrEnum):
     TESTBED = "testbed"
 
 
+class Batching(StrEnum):
+    """How a local model answers many requests at once. It changes no reply but by rounding."""
+
+    AUTO = "auto"
+    """On a CUDA device the faster of the two, measured on the work itself; elsewhere plain."""
+    CONTINUOUS = "continuous"
+    """A request takes the slot of another as soon as that one ends."""
+    PLAIN = "plain"
+    """Batches of similar length; a batch ends with its longest reply."""
+
+
 class Prices(Settings):
     """US dollars for a million tokens, as the provider's price list says."""
 
@@ -83,7 +94,10 @@ class ModelSpec(Settings):
     backoff_s: float = Field(
         0.5, gt=0, le=60, description="longest wait after the first failure; then doubled, 60-fold"
     )
-    batch_size: PositiveInt = Field(64, description="transformers: requests in one batch")
+    batch_size: PositiveInt = Field(64, description="transformers: requests at once")
+    batching: Batching = Field(
+        Batching.AUTO, description="transformers: plain, continuous, or the faster one (auto)"
+    )
     device: str | None = Field(None, description="transformers: cuda, mps or cpu")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="transformers: number format of the weights"

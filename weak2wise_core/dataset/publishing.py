@@ -142,9 +142,7 @@ def _queue(contents: Contents) -> list[QueuedQuestion]:
     """Questions that wait for a person's reasoning."""
     questions = by_id(contents.questions)
     waiting = [
-        questions[item.question_id]
-        for item in contents.rejections
-        if item.reason == AWAITING
+        questions[item.question_id] for item in contents.rejections if item.reason == AWAITING
     ]
     return [QueuedQuestion(id=one.id, question=one.question, answer=one.answer) for one in waiting]
 

@@ -1,15 +1,19 @@
-"""A loaded model of the transformers library: prompts in, answers out, a batch at a time."""
+"""A loaded model of the transformers library: prompts in, answers out, many at a time."""
 
 import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from weak2wise_core.config import ModelSpec
-from weak2wise_core.errors import FatalModelError, MissingExtraError, RequestRefusedError
-from weak2wise_core.llm.batching import Answer, Dropped, Prompt
+from weak2wise_core.config import Batching
+from weak2wise_core.errors import RequestRefusedError
+from weak2wise_core.llm.continuous import PagedStream
+from weak2wise_core.llm.jobs import Answer, Dropped, Prompt
 from weak2wise_core.llm.lazy import IMPORTING
+from weak2wise_core.llm.measuring import Contest, Way
+from weak2wise_core.llm.memory import empty_cache, shortage, tokens_in_memory
+from weak2wise_core.llm.packing import StreamPlan
 from weak2wise_core.llm.protocol import Sampling
-from weak2wise_core.llm.sampling import HONOURED, Choice, RowwiseChooser, noise_seed
+from weak2wise_core.llm.sampling import HONOURED, Choice, RowwiseChooser, noise_of, noise_seed
 from weak2wise_core.llm.tokens import Tokens
 from weak2wise_core.records import FinishReason, Message
 
@@ -36,27 +40,35 @@ _NEUTRAL = frozenset(
     }
 )
 
-# A model with fewer parameters gains nothing from several CPU threads and waits for them instead:
-# 0.9 million parameters ran 5 to 10 times slower with two threads on two busy cores than with one.
-_SMALL_MODEL = 20_000_000
-
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+ROUNDS = 3
+"""Requests for every slot that a way of batching answers before two ways are compared."""
 
 
 class Engine:
-    """A loaded model with its tokenizer. Only one thread may call `answer` at a time."""
+    """A loaded model with its tokenizer. Only one thread at a time may ask it."""
 
-    def __init__(self, model: "PreTrainedModel", *, tokens: Tokens) -> None:
+    def __init__(
+        self,
+        model: "PreTrainedModel",
+        *,
+        tokens: Tokens,
+        batching: Batching = Batching.AUTO,
+        slots: int = 64,
+    ) -> None:
         """Take over a model; its generation settings are read and then taken out of it.
 
         Args:
             model: A causal language model in evaluation mode, on its device.
             tokens: Its tokenizer.
+            batching: How requests are put together.
+            slots: Most requests at once.
         """
         with IMPORTING:
             from transformers import GenerationConfig
 
         self.tokens = tokens
+        self._batching = batching
+        self._slots = slots
         self._model: Any = model
         self._settings: dict[str, Any] = self._model.generation_config.to_diff_dict()
         # `generate` would fill every setting that it is not given from here
@@ -117,12 +129,40 @@ class Engine:
         try:
             return self._generate(prompts, dropped=dropped)
         except RuntimeError as error:
-            reason = str(error).split("\n", 1)[0]
-            if not any(sign in str(error).lower() for sign in _OUT_OF_MEMORY):
+            if (reason := shortage(error)) is None:
                 raise
         # only here, where the error and with it the tensors of the failed batch are gone
-        _empty_cache(self._model.device.type)
+        empty_cache(self._model.device.type)
         raise MemoryError(reason)
+
+    @property
+    def device(self) -> str:
+        """Where the model runs."""
+        return str(self._model.device)
+
+    @property
+    def memory_tokens(self) -> int:
+        """Tokens whose keys and values it can be asked to keep for continuous batching."""
+        return tokens_in_memory(self._model)
+
+    def contest(self) -> Contest:
+        """The ways in which requests may be batched.
+
+        `auto` measures on a CUDA device: plain batches and continuous batching each answer some of
+        the work, and the one with more tokens a second answers the rest. Elsewhere it is plain:
+        on two CPU cores 64 slots of continuous batching took 2 to 5 times as long for the same
+        replies (benchmarks/local_batching.py), since without flash attention every request of a
+        step is multiplied with the cache of all of them, and then masked.
+        """
+        if self._batching is Batching.CONTINUOUS:
+            return Contest((Way.CONTINUOUS,))
+        if self._batching is Batching.PLAIN or self._model.device.type != "cuda":
+            return Contest((Way.PLAIN,))
+        return Contest(tuple(Way), warm_up=self._slots, sample=ROUNDS * self._slots)
+
+    def open_stream(self, plan: StreamPlan) -> PagedStream:
+        """Start continuous batching; see `Machine.open_stream`."""
+        return PagedStream(self._model, plan=plan, end_ids=sorted(self._end_ids), read=self._read)
 
     def _generate(self, prompts: Sequence[Prompt], *, dropped: Dropped) -> list[Answer]:
         with IMPORTING:
@@ -136,7 +176,7 @@ class Engine:
         mask = [[0] * n + [1] * (width - n) for n in padding]
         chooser = RowwiseChooser(
             [prompt.choice for prompt in prompts],
-            seeds=[prompt.seed for prompt in prompts],
+            noise=[noise_of(one.choice, seed=one.seed, device=device) for one in prompts],
             padding=padding,
             device=device,
         )
@@ -155,9 +195,9 @@ class Engine:
                 stopping_criteria=[RowwiseLimits(prompts, width=width, dropped=dropped)],
             )
         new = output[:, width:].tolist()
-        return [self._read(ids, prompt=one) for ids, one in zip(new, prompts, strict=True)]
+        return [self._read(ids, one) for ids, one in zip(new, prompts, strict=True)]
 
-    def _read(self, generated: Sequence[int], *, prompt: Prompt) -> Answer:
+    def _read(self, generated: Sequence[int], prompt: Prompt) -> Answer:
         """Cut one row where it ended: at its own limit or at its first end token."""
         said = generated[: prompt.limit]
         end = next((at for at, number in enumerate(said) if number in self._end_ids), None)
@@ -186,82 +226,3 @@ class RowwiseLimits:
         length = input_ids.shape[-1]
         done = [length >= most or self._dropped(row) for row, most in enumerate(self._lengths)]
         return torch.tensor(done, device=input_ids.device)
-
-
-def load_engine(spec: ModelSpec) -> Engine:
-    """Load a model and its tokenizer.
-
-    A model of fewer than 20 million parameters on a CPU is run by one thread, which is a setting of
-    torch and holds for what else this process computes afterwards.
-
-    Raises:
-        MissingExtraError: torch is not installed.
-        UsageError: The tokenizer cannot be loaded.
-        FatalModelError: The model cannot be loaded, or its device is not there.
-    """
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingExtraError(
-            f"torch, which runs the local model {spec.model}, is not installed. "
-            "Run: pip install 'weak2wise[local]'"
-        ) from error
-    tokens = Tokens.load(spec.tokenizer or spec.model)
-    device = _device(spec.device)
-    model = _load_weights(spec, device=device)
-    if device.startswith("cpu") and model.num_parameters() < _SMALL_MODEL:
-        torch.set_num_threads(1)
-    logger.info("%s runs on %s in %s", spec.model, device, model.dtype)
-    return Engine(model.eval(), tokens=tokens)
-
-
-def _load_weights(spec: ModelSpec, *, device: str) -> Any:
-    with IMPORTING:
-        import torch
-        from safetensors import SafetensorError
-        from transformers import AutoModelForCausalLM
-        from transformers.utils import logging as transformers_logging
-
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # it breaks displays
-    auto = "float32" if device.startswith("cpu") else "bfloat16"
-    try:
-        return AutoModelForCausalLM.from_pretrained(
-            spec.model,
-            dtype=getattr(torch, auto if spec.dtype == "auto" else spec.dtype),
-            device_map=device,
-            trust_remote_code=False,  # where it is not set, the library asks at the terminal
-            use_safetensors=True,  # the older format is a pickle, which can run code
-        )
-    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
-        raise FatalModelError(
-            f"the model {spec.model} cannot be loaded on {device} ({error}). It must be a folder "
-            "with config.json and weights in *.safetensors, or a hub id that is in the cache or "
-            "can be fetched."
-        ) from error
-
-
-def _device(asked: str | None) -> str:
-    """The device that a recipe asks for, or the best there is."""
-    import torch
-
-    there = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    found = [kind for kind, available in there.items() if available]
-    if asked is not None and asked.partition(":")[0] not in found:
-        raise FatalModelError(
-            f"device {asked!r} is not available here, only {', '.join(found)}. Change `device:` "
-            "of the model in the recipe, or leave it out."
-        )
-    return asked or found[0]
-
-
-def _empty_cache(device_kind: str) -> None:
-    import torch
-
-    if device_kind == "cuda":
-        torch.cuda.empty_cache()
-    elif device_kind == "mps":
-        torch.mps.empty_cache()

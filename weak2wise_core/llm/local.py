@@ -15,8 +15,10 @@ from typing import Any
 
 from weak2wise_core.config import ModelSpec
 from weak2wise_core.errors import FatalModelError, RecipeError
-from weak2wise_core.llm.batching import Answer, BatchQueue, Dropped, LocalStats, Prompt
-from weak2wise_core.llm.engine import Engine, load_engine
+from weak2wise_core.llm.batching import BatchQueue
+from weak2wise_core.llm.engine import Engine
+from weak2wise_core.llm.loading import load_engine
+from weak2wise_core.llm.measuring import LocalStats
 from weak2wise_core.llm.protocol import Sampling
 from weak2wise_core.llm.replies import OPENING_TAG, split_thinking
 from weak2wise_core.llm.weights import folder_digest, model_folder, model_name
@@ -34,8 +36,8 @@ class TransformersModel:
 
         Args:
             spec: `model` is a folder or a hub id, `tokenizer` likewise where it lies elsewhere;
-                `batch_size`, `device` and `dtype` say how to run it. `dtype: auto` is bfloat16 on
-                an accelerator and float32 on a CPU, whatever the weights are stored as.
+                `batch_size`, `batching`, `device` and `dtype` say how to run it. `dtype: auto` is
+                bfloat16 on an accelerator and float32 on a CPU, whatever the weights are stored as.
 
         Raises:
             RecipeError: The specification sets `extra_body`, which only servers take.
@@ -49,7 +51,9 @@ class TransformersModel:
         self._spec = spec
         self._folder = model_folder(spec.model)
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="local-model")
-        self._queue = BatchQueue(self._answer, executor=self._executor, batch_size=spec.batch_size)
+        self._queue = BatchQueue(
+            lambda: self._loading().result(), executor=self._executor, batch_size=spec.batch_size
+        )
         self._engine: Future[Engine] | None = None
         self._first_call = threading.Lock()
         self._closed = False
@@ -76,7 +80,7 @@ class TransformersModel:
         return model_name(self._spec.model)
 
     def stats(self) -> LocalStats:
-        """Requests, batches, tokens and busy seconds so far."""
+        """What it has done so far, also after it was closed."""
         return self._queue.stats
 
     async def chat(
@@ -137,9 +141,6 @@ class TransformersModel:
             if self._engine is None:
                 self._engine = self._executor.submit(load_engine, self._spec)
             return self._engine
-
-    def _answer(self, prompts: Sequence[Prompt], dropped: Dropped) -> Sequence[Answer]:
-        return self._loading().result().answer(prompts, dropped=dropped)
 
 
 def _seen(loading: "asyncio.Future[Engine]") -> None:

@@ -85,18 +85,30 @@ def keep_likeliest(scores: "Tensor", *, top_k: "Tensor", top_p: "Tensor") -> "Te
     return scores.masked_fill(~kept, -torch.inf)
 
 
+def noise_of(choice: Choice, *, seed: int, device: "device") -> "Generator | None":
+    """The noise of one reply, to be drawn one vocabulary at a time; None where it is greedy.
+
+    The stream depends on the kind of device.
+    """
+    import torch
+
+    if choice.temperature == 0:
+        return None
+    return torch.Generator(device=device).manual_seed(seed)
+
+
 class RowwiseChooser:
     """A logits processor after which the arg-max of each row is that row's own choice.
 
     The noise of a row comes from a generator of its own that advances by one vocabulary per token,
-    whatever the other rows do. The stream depends on the kind of device.
+    whatever the other rows do.
     """
 
     def __init__(
         self,
         choices: Sequence[Choice],
         *,
-        seeds: Sequence[int],
+        noise: Sequence["Generator | None"],
         padding: Sequence[int],
         device: "device",
     ) -> None:
@@ -104,7 +116,7 @@ class RowwiseChooser:
 
         Args:
             choices: One per row.
-            seeds: Seed of each row's noise.
+            noise: Generator of each row's noise; see `noise_of`.
             padding: Number of padding tokens at the left of each row.
             device: Where the scores will lie.
         """
@@ -120,11 +132,7 @@ class RowwiseChooser:
         self._padding = column(padding, torch.long)[:, None]
         self._penalised = any(choice.repetition_penalty != 1 for choice in choices)
         self._narrowed = any(choice.top_p < 1 or choice.top_k for choice in choices)
-        self._generators: list[tuple[int, Generator]] = [
-            (row, torch.Generator(device=device).manual_seed(seed))
-            for row, (choice, seed) in enumerate(zip(choices, seeds, strict=True))
-            if choice.temperature > 0
-        ]
+        self._generators = [(row, one) for row, one in enumerate(noise) if one is not None]
 
     def __call__(self, input_ids: "Tensor", scores: "Tensor") -> "Tensor":
         """Scores whose arg-max is the next token, one row per reply."""

@@ -1,41 +1,20 @@
 """Requests become batches; whatever happens to a batch, no request waits for ever."""
 
 import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
+from concurrent.futures import CancelledError, Executor, Future
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.core.llm.machines import WAIT_S, answer_to, prompt, queue_of
 from weak2wise_core.errors import FatalModelError, RequestRefusedError
-from weak2wise_core.llm.batching import (
-    Answer,
-    Answerer,
-    BatchQueue,
-    Dropped,
-    LocalStats,
-    Prompt,
-    similar,
-)
-from weak2wise_core.llm.sampling import Choice
-from weak2wise_core.records import FinishReason
-
-WAIT_S = 10
-
-
-def prompt(length: int, *, limit: int = 4, seed: int = 0) -> Prompt:
-    """A request of so many prompt tokens."""
-    return Prompt(ids=(7,) * length, limit=limit, choice=Choice(temperature=0.0), seed=seed)
-
-
-def answer_to(one: Prompt) -> Answer:
-    """An answer that names its request."""
-    return Answer(
-        text=f"{len(one.ids)}/{one.seed}", finish_reason=FinishReason.STOP, completion_tokens=2
-    )
+from weak2wise_core.llm.batching import BatchQueue
+from weak2wise_core.llm.jobs import Answer, Dropped, Prompt
+from weak2wise_core.llm.measuring import LocalStats
+from weak2wise_core.llm.packing import similar
 
 
 class Model:
@@ -59,13 +38,6 @@ class Model:
         if self.failure is not None:
             raise self.failure
         return [answer_to(one) for one in prompts]
-
-
-@contextmanager
-def queue_of(model: Answerer, *, batch_size: int) -> Iterator[BatchQueue]:
-    """A queue with a thread of its own that ends with the block."""
-    with ThreadPoolExecutor(max_workers=1) as executor:
-        yield BatchQueue(model, executor=executor, batch_size=batch_size)
 
 
 def burst(queue: BatchQueue, model: Model, prompts: list[Prompt]) -> list[Future[Answer]]:
@@ -115,7 +87,7 @@ def test_the_longest_wait_is_never_put_off(
         for length in lengths:
             queue.submit(prompt(length))
         waiting = queue._waiting
-        batch = similar(waiting, most=most, most_padded=most_padded)
+        batch = similar(waiting, most=most, most_tokens=most_padded)
     assert waiting[0] in batch
     assert len(batch) <= most
     assert len(set(batch)) == len(batch)

@@ -8,7 +8,8 @@ import pytest
 
 from tests.core.llm.tiny_model import GREEDY, Cramped, question, spec, tiny_model
 from weak2wise_core.errors import FatalModelError, InputFileError, UsageError
-from weak2wise_core.llm.engine import Engine, load_engine
+from weak2wise_core.llm.engine import Engine
+from weak2wise_core.llm.loading import load_engine
 from weak2wise_core.llm.local import TransformersModel
 from weak2wise_core.llm.protocol import Sampling
 

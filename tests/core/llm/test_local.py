@@ -30,7 +30,8 @@ from weak2wise_core.errors import (
     RecipeError,
     RequestRefusedError,
 )
-from weak2wise_core.llm.engine import Engine, load_engine
+from weak2wise_core.llm.engine import Engine
+from weak2wise_core.llm.loading import load_engine
 from weak2wise_core.llm.local import TransformersModel
 from weak2wise_core.llm.protocol import Sampling
 from weak2wise_core.llm.tokens import Tokens

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weak2wise_core.llm.protocol import Sampling
-from weak2wise_core.llm.sampling import Choice, RowwiseChooser, keep_likeliest, noise_seed
+from weak2wise_core.llm.sampling import Choice, RowwiseChooser, keep_likeliest, noise_of, noise_seed
 from weak2wise_core.records import Message
 
 torch = pytest.importorskip("torch")
@@ -25,7 +25,10 @@ def chooser(
     rows = len(choices)
     return RowwiseChooser(
         choices,
-        seeds=seeds or list(range(rows)),
+        noise=[
+            noise_of(choice, seed=seed, device=CPU)
+            for choice, seed in zip(choices, seeds or range(rows), strict=True)
+        ],
         padding=padding or [0] * rows,
         device=CPU,
     )
