@@ -103,9 +103,7 @@ def _pairs(
     ]
 
 
-def _confident_vote(
-    texts: Sequence[str], *, rule: AnswerRule, settings: ContrastSettings
-) -> Vote:
+def _confident_vote(texts: Sequence[str], *, rule: AnswerRule, settings: ContrastSettings) -> Vote:
     if len(texts) < settings.samples:
         detail = f"{len(texts)} samples, {settings.samples} were expected"
         raise _NoPairError("too_few_samples", detail)
