@@ -10,7 +10,6 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from flows.ablation_road import (
-    ScoredRows,
     all_verdicts,
     base_run,
     handed_over,
@@ -19,12 +18,14 @@ from flows.ablation_road import (
 )
 from flows.build import PROGRESS as BUILD_PROGRESS
 from flows.build import weak2wise
+from flows.scored_rows import ScoredRows
 from tasks.ablating import PROGRESS, AblationProgress, publish_ablation, trained_model
 from tasks.progress import Progress
 from tasks.runtime import data_folder, open_runtime
 from tasks.training_jobs import find_dataset
 from weak2wise_core.ablation.comparing import compare
 from weak2wise_core.ablation.planning import (
+    all_arms,
     check_dataset,
     check_recipe,
     evaluation_settings,
@@ -41,6 +42,7 @@ from weak2wise_core.ablation.runs import Runs, evaluation_identity, evaluation_k
 from weak2wise_core.config import Recipe
 from weak2wise_core.dataset.reading import DatasetFolder
 from weak2wise_core.errors import BudgetReachedError
+from weak2wise_core.selectors.measuring import readings_for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +65,7 @@ async def ablate(recipe: Recipe, dataset: str | None = None) -> State[Any]:
     check_recipe(recipe)
     if dataset is None:
         progress.phase = "building the dataset"
-        built = await _build(recipe, progress)
+        built = await build_dataset(recipe, progress)
         if not built.is_completed():
             return Failed(name=built.name, message=built.message)
         dataset = str((await built.aresult()).folder)
@@ -75,7 +77,8 @@ async def ablate(recipe: Recipe, dataset: str | None = None) -> State[Any]:
         return Failed(name="StoppedAtBudget", message=str(stop))
 
 
-async def _build(recipe: Recipe, progress: AblationProgress) -> State[Any]:
+async def build_dataset(recipe: Recipe, progress: AblationProgress) -> State[Any]:
+    """The state of a build as part of another flow; a named error is raised."""
     token = BUILD_PROGRESS.set(progress.build)
     try:
         state: State[Any] = await weak2wise(recipe, return_state=True)
@@ -89,20 +92,30 @@ async def _build(recipe: Recipe, progress: AblationProgress) -> State[Any]:
 
 async def _ablate(dataset: DatasetFolder, recipe: Recipe, progress: AblationProgress) -> State[Any]:
     """Score what is not scored, choose, train, evaluate, compare."""
-    rows = await asyncio.to_thread(ScoredRows, dataset, recipe)
-    if not rows.is_scored:
-        progress.phase = "scoring the pool"
-        scoring = _rest(scoring_recipe(recipe), progress.build)
-        async with open_runtime(scoring, data=data_folder(), progress=progress.scoring) as runtime:
-            await rows.score(runtime)
-    training = _rest(training_recipe(recipe), progress.build, progress.scoring)
-    async with open_runtime(training, data=data_folder(), progress=progress.preparing):
+    rows = await scored_rows(dataset, recipe, progress)
+    training = rest_of_budget(training_recipe(recipe), progress.build, progress.scoring)
+    async with open_runtime(training, data=data_folder(), progress=progress.preparing) as runtime:
+        progress.phase = "reading traces with the weak model"
+        await rows.measure(readings_for(arm.selector for arm in all_arms(recipe)), runtime)
         progress.phase = "choosing and cutting traces"
         pools = await prepare_pools(rows.pools(), training)
         return await _compare(pools, dataset, recipe, progress)
 
 
-def _rest(recipe: Recipe, *spent: Progress) -> Recipe:
+async def scored_rows(
+    dataset: DatasetFolder, recipe: Recipe, progress: AblationProgress
+) -> ScoredRows:
+    """The dataset's candidates with every mask level asked."""
+    rows = await asyncio.to_thread(ScoredRows, dataset, recipe)
+    if not rows.is_scored:
+        progress.phase = "scoring the pool"
+        scoring = rest_of_budget(scoring_recipe(recipe), progress.build)
+        async with open_runtime(scoring, data=data_folder(), progress=progress.scoring) as runtime:
+            await rows.score(runtime)
+    return rows
+
+
+def rest_of_budget(recipe: Recipe, *spent: Progress) -> Recipe:
     """The recipe with what earlier parts of this run left of its budget."""
     return within_budget(
         recipe, usd=sum(one.usd for one in spent), calls=sum(one.calls for one in spent)

@@ -2,12 +2,10 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from prefect.utilities.annotations import quote
 
-from flows.stages import run_stage
 from tasks.ablating import (
     AblationProgress,
     choose_traces,
@@ -15,25 +13,13 @@ from tasks.ablating import (
     train_arms,
     trained_model,
 )
-from tasks.runtime import Runtime
-from tasks.score_step_masks import score_step_masks
-from tasks.stage import stored_in
 from weak2wise_core.ablation.comparing import BASE, ItemVerdict
 from weak2wise_core.ablation.planning import PlannedArm, arms_of, seeds_of
-from weak2wise_core.ablation.pools import (
-    Pool,
-    is_complete,
-    length_balanced,
-    whole_pool,
-)
+from weak2wise_core.ablation.pools import Pool
 from weak2wise_core.ablation.preparing import PreparedPool
 from weak2wise_core.ablation.runs import BenchmarkVerdicts, Run, Runs
 from weak2wise_core.config import Recipe
-from weak2wise_core.dataset.reading import DatasetFolder
-from weak2wise_core.records import CandidateTrace, MaskOutcomes, Question
-from weak2wise_core.sharding import Shard, shards_of
 from weak2wise_core.stages.gathering import gather_all
-from weak2wise_core.stores.parquet import read
 from weak2wise_core.training.jobs import model_identity
 
 T = TypeVar("T")
@@ -42,83 +28,6 @@ T = TypeVar("T")
 def handed_over(value: T) -> T:
     """A task's input as it is: the engine would walk every nested value."""
     return cast("T", quote(value))
-
-
-class ScoredRows:
-    """The tables of a dataset that an ablation reads."""
-
-    def __init__(self, dataset: DatasetFolder, recipe: Recipe) -> None:
-        """Read them.
-
-        Raises:
-            InputFileError: A table is missing or damaged.
-        """
-        self._recipe = recipe
-        self.questions = read(dataset.file("questions.parquet"), Question)
-        self.candidates = read(dataset.file("candidates.parquet"), CandidateTrace)
-        self.outcomes = read(dataset.file("outcomes.parquet"), MaskOutcomes)
-
-    @property
-    def is_scored(self) -> bool:
-        """Whether every level was asked by the model that the recipe wants to have asked."""
-        return self._recipe.ablation.scorer is None and is_complete(self.outcomes)
-
-    async def score(self, runtime: Runtime) -> None:
-        """Ask every level of every candidate that the weak model was shown in the build.
-
-        What the reply store holds is not asked again, so that completing a race costs what the
-        race left out. Another scorer counts tokens in its own way: lengths stay those of the model
-        that is trained.
-        """
-        scored = {(one.question_id, one.strong_model, one.draw): one for one in self.outcomes}
-        usable = [
-            one
-            for one in self.candidates
-            if (one.question_id, one.strong_model, one.draw) in scored
-        ]
-        ids = {one.question_id for one in usable}
-        questions = [question for question in self.questions if question.id in ids]
-        gate = asyncio.Semaphore(runtime.recipe.execution.shards_in_flight)
-
-        async def one(shard: Shard) -> tuple[MaskOutcomes, ...]:
-            async with gate:
-                return await _score(shard, usable, runtime)
-
-        largest = runtime.recipe.execution.questions_per_task
-        runtime.progress.questions = len(questions)
-        parts = await gather_all([one(s) for s in shards_of(questions, largest=largest)])
-        self.outcomes = [
-            _with_length_of(row, scored[row.question_id, row.strong_model, row.draw])
-            for part in parts
-            for row in part
-        ]
-
-    def pools(self) -> list[Pool]:
-        """The whole pool and, where the recipe wants it, its length-balanced part."""
-        recipe = self._recipe
-        whole = whole_pool(
-            self.questions, candidates=self.candidates, outcomes=self.outcomes, recipe=recipe
-        )
-        if not recipe.ablation.length_balanced:
-            return [whole]
-        tolerance = recipe.ablation.length_tolerance
-        return [whole, length_balanced(whole, tolerance=tolerance, settings=recipe.step_mask)]
-
-
-async def _score(
-    shard: Shard, usable: Sequence[CandidateTrace], runtime: Runtime
-) -> tuple[MaskOutcomes, ...]:
-    """The stage of a build, with its cache, on one shard."""
-    stage, questions = stored_in(score_step_masks, runtime.data), list(shard.questions)
-    ids = {question.id for question in questions}
-    rows = [row for row in usable if row.question_id in ids]
-    inputs: dict[str, Any] = {"recipe": runtime.recipe, "candidates": rows}
-    result = await run_stage(stage, questions, session=runtime, shard=shard.name, inputs=inputs)
-    return result.rows
-
-
-def _with_length_of(row: MaskOutcomes, original: MaskOutcomes) -> MaskOutcomes:
-    return replace(row, normal_tokens=original.normal_tokens)
 
 
 async def prepare_pools(pools: Sequence[Pool], recipe: Recipe) -> list[PreparedPool]:

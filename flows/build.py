@@ -77,6 +77,7 @@ async def _build(recipe: Recipe, runtime: Runtime) -> Contents:
         attempts=tuple(row for part in parts for row in part.attempts),
         candidates=tuple(row for part in parts for row in part.candidates),
         outcomes=tuple(row for part in parts for row in part.outcomes),
+        measures=tuple(row for part in parts for row in part.measures),
         golden=tuple(row for part in parts for row in part.golden),
         train=tuple(row for part in parts for row in part.train),
         prompts=runtime.prompts.versions(),

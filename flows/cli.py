@@ -53,6 +53,7 @@ def _register() -> None:
         annotating,
         building,
         checking,
+        comparing,
         evaluating,
         exporting,
         planning,
@@ -69,6 +70,7 @@ def _register() -> None:
     app.command("ablate")(ablating.ablate)
     app.command("w2sr")(teaching.w2sr)
     app.command("weak-to-strong")(teaching.weak_to_strong)
+    app.command("compare")(comparing.compare)
     app.command("verify")(traces.verify)
     app.command("truncate")(traces.truncate)
     app.command("mask")(traces.mask)

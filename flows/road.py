@@ -8,6 +8,7 @@ from flows.stages import run_stage
 from tasks.filter_qa import filter_qa
 from tasks.format_sft import format_sft
 from tasks.generate_candidates import generate_candidates
+from tasks.measure_traces import measure_traces
 from tasks.results import StageResult
 from tasks.runtime import Runtime
 from tasks.score_step_masks import score_step_masks
@@ -24,8 +25,10 @@ from weak2wise_core.records import (
     Rejection,
     RejectionKind,
     SFTExample,
+    TraceMeasure,
     Verdict,
 )
+from weak2wise_core.selectors.measuring import readings_for
 from weak2wise_core.sharding import Shard
 from weak2wise_core.stages.rounds import rounds_of, settle_zero
 from weak2wise_core.stages.selecting import zero_scores
@@ -39,6 +42,7 @@ class Stages(NamedTuple):
     filter_qa: StageTask[..., Attempt]
     generate_candidates: StageTask[..., CandidateTrace]
     score_step_masks: StageTask[..., MaskOutcomes]
+    measure_traces: StageTask[..., TraceMeasure]
     select_golden: StageTask[..., GoldenReasoning]
     truncate_golden: StageTask[..., GoldenReasoning]
     format_sft: StageTask[..., SFTExample]
@@ -51,6 +55,7 @@ class Stages(NamedTuple):
             stored_in(filter_qa, data),
             stored_in(generate_candidates, data),
             stored_in(score_step_masks, data),
+            stored_in(measure_traces, data),
             stored_in(select_golden, data),
             stored_in(truncate_golden, data),
             stored_in(format_sft, data),
@@ -64,6 +69,7 @@ class Part:
     attempts: list[Attempt] = field(default_factory=list)
     candidates: list[CandidateTrace] = field(default_factory=list)
     outcomes: list[MaskOutcomes] = field(default_factory=list)
+    measures: list[TraceMeasure] = field(default_factory=list)
     golden: list[GoldenReasoning] = field(default_factory=list)
     train: list[SFTExample] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
@@ -152,6 +158,7 @@ class Road:
                 pending,
                 candidates=_of_rows(self.part.candidates, pending),
                 outcomes=_of_rows(self.part.outcomes, pending),
+                measures=_of_rows(self.part.measures, pending),
             )
             zero = zero_scores(chosen.rows)
             golden += [row for row in chosen.rows if row.question_id not in zero]
@@ -178,7 +185,18 @@ class Road:
         self.part.outcomes += await self._stage(
             self._stages.score_step_masks, _of(questions, usable), candidates=usable
         )
+        await self._measure(self._not_rejected(questions), usable)
         return self._not_rejected(questions)
+
+    async def _measure(
+        self, questions: Sequence[Question], usable: Sequence[CandidateTrace]
+    ) -> None:
+        """Have the weak model read the candidates, where the selector needs it."""
+        rows = _of_rows(usable, questions)
+        for kind in readings_for([self._recipe.selection.by]):
+            self.part.measures += await self._stage(
+                self._stages.measure_traces, _of(questions, rows), candidates=rows, kind=kind.value
+            )
 
     def _not_rejected(self, questions: Iterable[Question]) -> list[Question]:
         rejected = {row.question_id for row in self.part.rejections}

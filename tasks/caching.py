@@ -15,19 +15,21 @@ from typing import Any
 from prefect.cache_policies import CachePolicy
 from prefect.context import TaskRunContext
 
-from tasks.identities import model_identity, tokenizer_identity
+from tasks.identities import model_identity, reply_identity, tokenizer_identity
 from tasks.runtime import prompts_of
 from weak2wise_core.config import JudgeMethod, Policy, Recipe, TruncationMethod
 from weak2wise_core.hashing import content_hash
 from weak2wise_core.prompts import PromptSet
 from weak2wise_core.records import Answer, EvaluatedSample, QueuedQuestion
 from weak2wise_core.related.records import PreferencePair
+from weak2wise_core.selectors.measuring import MEASURED_BY, deciding
 from weak2wise_core.stores.tables import TABLES
 
 VERSIONS: Mapping[str, str] = {
     "filter_qa": "1",
     "generate_candidates": "1",
     "score_step_masks": "1",
+    "measure_traces": "1",
     "select_golden": "1",
     "truncate_golden": "1",
     "format_sft": "1",
@@ -112,7 +114,20 @@ def _score_step_masks(recipe: Recipe, prompts: PromptSet) -> dict[str, Any]:
 
 
 def _select_golden(recipe: Recipe, prompts: PromptSet) -> dict[str, Any]:
-    return {"step_mask": recipe.step_mask.model_dump(mode="json")}
+    selection = recipe.selection.model_dump(mode="json", include={"by", "seed"})
+    return {"step_mask": recipe.step_mask.model_dump(mode="json"), "selection": selection}
+
+
+def _measure_traces(recipe: Recipe, prompts: PromptSet) -> dict[str, Any]:
+    tells = recipe.tells_probabilities
+    return {
+        "reader": reply_identity(recipe.reader) if tells else None,
+        "tokenizer": tokenizer_identity(recipe.models.weak),
+        "measured_by": MEASURED_BY,
+        "formulas": deciding(recipe.selection),
+        "prompt_suffix": recipe.sft.prompt_suffix,
+        "solve": prompts.solve.version,
+    }
 
 
 def _truncate_golden(recipe: Recipe, prompts: PromptSet) -> dict[str, Any]:
@@ -154,6 +169,7 @@ _READS: Mapping[str, Callable[[Recipe, PromptSet], dict[str, Any]]] = {
     "filter_qa": _filter_qa,
     "generate_candidates": _generate_candidates,
     "score_step_masks": _score_step_masks,
+    "measure_traces": _measure_traces,
     "select_golden": _select_golden,
     "truncate_golden": _truncate_golden,
     "format_sft": _format_sft,

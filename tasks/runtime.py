@@ -26,10 +26,12 @@ from weak2wise_core.config import (
     W2SRRecipe,
     WeakToStrongRecipe,
 )
+from weak2wise_core.config.recipe import without_probabilities
 from weak2wise_core.equivalence import AnswerChecker
-from weak2wise_core.errors import BuildError, StoreError
+from weak2wise_core.errors import BuildError, RecipeError, StoreError
 from weak2wise_core.gateway import Asker, Gateway, ModelHandle
 from weak2wise_core.hashing import content_hash
+from weak2wise_core.llm.forced import PassageReader
 from weak2wise_core.llm.protocol import ChatModel
 from weak2wise_core.llm.tokens import Tokens
 from weak2wise_core.prompts import PromptSet, load_prompts
@@ -179,6 +181,17 @@ class Runtime(Session):
     def truncator(self, *, stage: str) -> ModelHandle | None:
         """The truncating model, or None where the recipe has none."""
         return self.ask(TRUNCATOR, stage=stage) if self.recipe.models.truncator else None
+
+    def reader(self) -> PassageReader:
+        """The weak model, or its local copy, as one that reads traces.
+
+        Raises:
+            RecipeError: It is a server, which does not tell probabilities.
+        """
+        model = self._model(self.recipe.reader)
+        if not isinstance(model, PassageReader):
+            raise RecipeError(without_probabilities(self.recipe.selection.by))
+        return model
 
     def judge(self, *, stage: str) -> Judge:
         """The judge that the recipe describes."""

@@ -12,6 +12,7 @@ from weak2wise_core.records import (
     MaskOutcomes,
     Question,
     Rejection,
+    TraceMeasure,
 )
 from weak2wise_core.stages.selecting import golden_of
 
@@ -24,6 +25,7 @@ async def select_golden(
     questions: Sequence[Question],
     candidates: Sequence[CandidateTrace],
     outcomes: Sequence[MaskOutcomes],
+    measures: Sequence[TraceMeasure],
 ) -> StageResult[GoldenReasoning]:
     """The winner of each question, whole, or why there is none."""
     chosen = [
@@ -32,6 +34,8 @@ async def select_golden(
             candidates=[one for one in candidates if one.question_id == question.id],
             outcomes=[one for one in outcomes if one.question_id == question.id],
             settings=recipe.step_mask,
+            selection=recipe.selection,
+            measures=[one for one in measures if one.question_id == question.id],
         )
         for question in questions
     ]

@@ -1,4 +1,4 @@
-"""The testbed's models behind the one seam: two teachers and the weak model."""
+"""The testbed's models behind the one seam: teachers, their apprentices and the weak model."""
 
 import asyncio
 from collections.abc import Sequence
@@ -7,10 +7,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from testbed import apprentices
 from testbed.language import find_problem, tell_problem
 from testbed.teachers import LESSONS, Teacher, teach
 from weak2wise_core.config import Backend, ModelSpec
 from weak2wise_core.errors import RecipeError
+from weak2wise_core.llm.forced import Fit, Passage
 from weak2wise_core.llm.local import TransformersModel
 from weak2wise_core.llm.measuring import LocalStats
 from weak2wise_core.llm.protocol import ChatModel, Sampling
@@ -19,7 +21,7 @@ from weak2wise_core.records import ChatReply, FinishReason, Message, Usage
 
 WEAK = "weak"
 WEAK_MODEL_FOLDER = Path(__file__).parent / "weak_model"
-MODELS = (*(teacher.value for teacher in Teacher), WEAK)
+MODELS = (*(teacher.value for teacher in Teacher), *apprentices.NAMES, WEAK)
 """What a recipe may name as `model` under `backend: testbed`."""
 LONGEST_REPLY = 256
 """Tokens of a reply of the weak model where the recipe sets no limit."""
@@ -33,6 +35,8 @@ def open_testbed_model(spec: ModelSpec) -> ChatModel:
     """
     if spec.model == WEAK:
         return WeakModel(spec)
+    if spec.model in apprentices.NAMES:
+        return apprentices.ApprenticeModel(spec)
     if spec.model in MODELS:
         return TeacherModel(Teacher(spec.model))
     raise RecipeError(
@@ -158,6 +162,10 @@ class WeakModel:
         limited = replace(sampling, max_tokens=sampling.max_tokens or LONGEST_REPLY)
         reply = await self._inner.chat(messages, sampling=limited, draw=draw, affinity=affinity)
         return replace(reply, model=WEAK)
+
+    async def read(self, passages: Sequence[Passage]) -> list[tuple[Fit, ...] | None]:
+        """How well texts fit the model; see `PassageReader.read`."""
+        return await self._inner.read(passages)
 
     async def aclose(self) -> None:
         """End the model's thread and free its memory."""

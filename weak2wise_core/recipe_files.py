@@ -91,12 +91,13 @@ def check_named(named: Iterable[tuple[str, Path]], *, data: Path) -> None:
 def named_files(recipe: AnyRecipe) -> Iterator[tuple[str, Path]]:
     """Every file and folder that a recipe names, with the key that names it; no hub ids."""
     yield from _paths(recipe, "")
-    specs = _roles(recipe)
-    names = {f"models.{role}.tokenizer": spec.tokenizer for role, spec in specs.items()}
+    specs = dict(_specs(recipe))
+    names = {f"{field}.tokenizer": spec.tokenizer for field, spec in specs.items()}
     names |= {
-        f"models.{role}.model": spec.model
-        for role, spec in specs.items()
-        if spec.backend is Backend.TRANSFORMERS or (role == "weak" and spec.tokenizer is None)
+        f"{field}.model": spec.model
+        for field, spec in specs.items()
+        if spec.backend is Backend.TRANSFORMERS
+        or (field == "models.weak" and spec.tokenizer is None)
     }
     names["training.model"] = recipe.training.model
     for field, name in names.items():
@@ -104,14 +105,22 @@ def named_files(recipe: AnyRecipe) -> Iterator[tuple[str, Path]]:
             yield field, Path(name)
 
 
-def _roles(recipe: AnyRecipe) -> dict[str, ModelSpec]:
-    """Every model by the keys that name it."""
+def _specs(recipe: AnyRecipe) -> Iterator[tuple[str, ModelSpec]]:
+    """Every model that a recipe specifies, with the key that names it."""
     if not isinstance(recipe, Recipe):
-        return recipe.models.specs()
-    specs: dict[str, ModelSpec] = {"weak": recipe.models.weak}
-    specs |= {f"strong.{number}": spec for number, spec in enumerate(recipe.models.strong)}
-    specs |= {"judge": recipe.models.judge} if recipe.models.judge else {}
-    return specs | ({"truncator": recipe.models.truncator} if recipe.models.truncator else {})
+        for role, spec in recipe.models.specs().items():
+            yield f"models.{role}", spec
+        return
+    models = recipe.models
+    yield "models.weak", models.weak
+    yield from ((f"models.strong.{n}", spec) for n, spec in enumerate(models.strong))
+    others = {
+        "models.judge": models.judge,
+        "models.truncator": models.truncator,
+        "selection.model": recipe.selection.model,
+        "ablation.scorer": recipe.ablation.scorer,
+    }
+    yield from ((field, spec) for field, spec in others.items() if spec is not None)
 
 
 def is_path(name: str) -> bool:

@@ -237,6 +237,19 @@ class ScoredTrace:
     """The greatest score that the known outcomes allow."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceMeasure:
+    """What a selector that reads the weak model found in one candidate."""
+
+    question_id: str
+    strong_model: str
+    draw: int
+    selector: str
+    """Which selector's formula; see `weak2wise_core.selectors.formulas`."""
+    value: float | None
+    """None where the formula is undefined for the trace, or the trace exceeds the context."""
+
+
 class Truncation(StrEnum):
     """How a golden reasoning came to its end (section 3.5)."""
 
@@ -251,6 +264,8 @@ class GoldenSource(StrEnum):
     """Where a golden reasoning comes from."""
 
     STEP_MASK = "step_mask"
+    SELECTION = "selection"
+    """Another selector chose it from the scored candidates; `selection.by` names it."""
     ANNOTATION = "annotation"
 
 

@@ -46,12 +46,15 @@ def _nothing() -> Iterator[None]:
 
 def line(progress: "AblationProgress", seconds: float) -> str:
     """One line: what is being done, and how much of it is left."""
+    from flows.commands.display import READING
     from flows.commands.display import line as build_line
 
     if progress.phase == "building the dataset":
         return build_line(progress.build, seconds)
     if not progress.evaluations:
-        return f"{progress.phase}, {progress.calls:,} calls, {seconds:.0f} s"
+        read, to_read = progress.preparing.left(READING), progress.preparing.entered[READING]
+        reading = f" {read}/{to_read}" if read < to_read else ""
+        return f"{progress.phase}{reading}, {progress.calls:,} calls, {seconds:.0f} s"
     steps = ", ".join(f"{e.job} {e.step}/{e.steps}" for e in list(progress.running.values()))
     return (
         f"trained {progress.trained}/{progress.trainings}, evaluated "

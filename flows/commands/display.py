@@ -24,7 +24,9 @@ TITLES = {
     "select_golden": "select",
     "truncate_golden": "truncate",
     "format_sft": "format",
+    "measure_traces": "read traces",
 }
+READING = "measure_traces"
 _SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -69,7 +71,7 @@ class Screen:
         if not progress.questions:
             return Text(f"starting the task engine and reading questions ... {seconds:.0f} s")
         table = Table.grid(padding=(0, 2))
-        for stage in self._stages:
+        for stage in _shown(self._stages, progress):
             done, total = progress.left(stage), progress.entered[stage]
             cached = f"{progress.cached[stage]} cached" if progress.cached[stage] else ""
             bar = ProgressBar(total=max(total, 1), completed=done, width=30)
@@ -81,10 +83,20 @@ def line(progress: Progress, seconds: float) -> str:
     """One line for logs and pipes."""
     stages = ", ".join(
         f"{TITLES[stage]} {progress.left(stage)}/{progress.entered[stage]}"
-        for stage in STAGES
+        for stage in _shown(STAGES, progress)
         if progress.entered[stage]
     )
     return f"{stages or 'starting'} | {account_line(progress, seconds)}"
+
+
+def _shown(stages: Sequence[str], progress: Progress) -> list[str]:
+    """The stages, and before the selection the reading of traces where a selector needs it."""
+    reads = bool(progress.entered[READING])
+    return [
+        one
+        for stage in stages
+        for one in ([READING, stage] if reads and stage == "select_golden" else [stage])
+    ]
 
 
 def account_line(progress: Progress, seconds: float) -> str:

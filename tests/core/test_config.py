@@ -114,6 +114,28 @@ def test_an_identity_holds_no_address_key_limit_or_folder() -> None:
     assert local.identity() == moved.identity()
 
 
+EXHAUSTIVE = {"step_mask": {"policy": "exhaustive"}}
+
+
+def test_another_selector_needs_every_mask_level() -> None:
+    """A race proves Step-Mask's winner and leaves out what others would look at."""
+    with pytest.raises(RecipeError, match=r"step_mask\.policy: exhaustive"):
+        parse_recipe(PLAIN | {"selection": {"by": "shortest"}})
+    assert parse_recipe(PLAIN | EXHAUSTIVE | {"selection": {"by": "shortest"}})
+
+
+def test_a_selector_that_reads_probabilities_needs_a_model_that_tells_them() -> None:
+    """A server is refused with what can be done; a local copy of the model will do."""
+    wanted = PLAIN | EXHAUSTIVE
+    with pytest.raises(RecipeError, match=r"behind a server.*selection\.model"):
+        parse_recipe(wanted | {"selection": {"by": "log_probability"}})
+    with pytest.raises(RecipeError, match="behind a server"):
+        parse_recipe(wanted | {"selection": {"by": "log_probability", "model": SERVER}})
+    local = {"backend": "transformers", "model": "org/m"}
+    found = parse_recipe(wanted | {"selection": {"by": "log_probability", "model": local}})
+    assert found.reader.model == "org/m"
+
+
 def test_a_recipe_survives_json() -> None:
     """What a deployment stores is the recipe that was given."""
     recipe = parse_recipe(PLAIN)

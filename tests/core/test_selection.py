@@ -1,4 +1,3 @@
-from collections import Counter
 from collections.abc import Sequence
 
 import pytest
@@ -8,12 +7,7 @@ from hypothesis import strategies as st
 from weak2wise_core.config import Reading, StepMaskSettings
 from weak2wise_core.records import MaskOutcomes, Verdict
 from weak2wise_core.scoring import exact_bounds
-from weak2wise_core.selection import (
-    select_golden,
-    select_lowest,
-    select_random,
-    select_shortest,
-)
+from weak2wise_core.selection import select_golden
 
 BITS = {"1": Verdict.CORRECT, "0": Verdict.INCORRECT, "?": Verdict.UNJUDGED}
 SETTINGS = StepMaskSettings(granularity=3)
@@ -78,9 +72,6 @@ def test_selection_ignores_the_order_of_its_input(
     """Replies may come in any order; the golden reasoning and its rivals stay the same."""
     shuffled = data.draw(st.permutations(pool))
     assert select_golden(shuffled, settings=settings) == select_golden(pool, settings=settings)
-    assert select_lowest(shuffled, settings=settings) == select_lowest(pool, settings=settings)
-    assert select_random(shuffled, seed=1) == select_random(pool, seed=1)
-    assert select_shortest(shuffled) == select_shortest(pool)
 
 
 @given(pools("01"), settings_of_any_reading)
@@ -166,9 +157,6 @@ def test_nobody_wins_where_nobody_has_a_score() -> None:
     choice = select_golden([unsure], settings=SETTINGS)
     assert (choice.winner, choice.score, choice.uncertain) == (None, None, (unsure,))
     assert not choice.is_proven
-    assert select_lowest([unsure], settings=SETTINGS) is None
-    assert select_random([], seed=1) is None
-    assert select_shortest([]) is None
 
 
 def test_a_winner_may_score_nothing() -> None:
@@ -176,46 +164,6 @@ def test_a_winner_may_score_nothing() -> None:
     choice = select_golden([candidate("000")], settings=SETTINGS)
     assert choice.winner == candidate("000")
     assert choice.score == 0
-
-
-@given(pools("01"), settings_of_any_reading)
-def test_the_lowest_arm_takes_the_lowest_score(
-    pool: list[MaskOutcomes], settings: StepMaskSettings
-) -> None:
-    """Nobody scores lower than the choice of Table 3's lowest arm."""
-    chosen = select_lowest(pool, settings=settings)
-    scores = [exact_bounds(one, settings=settings)[0] for one in pool]
-    assert (chosen is None) == (not pool)
-    if chosen is not None:
-        assert exact_bounds(chosen, settings=settings)[0] == min(scores)
-
-
-def test_the_lowest_arm_looks_at_scored_candidates_only() -> None:
-    """A trace that nobody judged is not a bad trace."""
-    bad = candidate("001", model="b")
-    assert (
-        select_lowest([candidate("00?"), bad, candidate("111", draw=1)], settings=SETTINGS) is bad
-    )
-
-
-def test_the_shortest_arm_looks_at_length_alone() -> None:
-    """Fewest tokens win, whatever the score."""
-    short = candidate("000", tokens=1)
-    assert select_shortest([candidate("111", draw=1), short]) is short
-
-
-def test_the_random_arm_gives_each_candidate_its_share() -> None:
-    """Over many questions every draw is chosen about as often, and a seed fixes the choice."""
-    chosen: Counter[int] = Counter()
-    changed = 0
-    for number in range(600):
-        pool = [candidate("000", draw=draw, question=f"q{number}") for draw in range(3)]
-        first, second = select_random(pool, seed=1), select_random(pool, seed=2)
-        assert first is not None
-        chosen[first.draw] += 1
-        changed += first != second
-    assert all(140 < count < 260 for count in chosen.values())
-    assert 320 < changed < 480
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,11 @@ SCORED = {"score_step_masks"}
         ({"judging__votes": 5}, {"filter_qa", "score_step_masks"}),
         ({"models__strong__0__temperature": 0.9}, {"generate_candidates"}),
         ({"generate__refuse_answer_leak": True}, {"generate_candidates"}),
+        (
+            {"selection__by": "shortest"},
+            {"select_golden"},
+        ),
+        ({"selection__window": 9}, {"measure_traces"}),
         ({"truncation__over_tokens": 9}, {"truncate_golden"}),
         ({"models__truncator__model": "other"}, {"truncate_golden"}),
         ({"sft__max_tokens": 99}, {"format_sft"}),

@@ -102,7 +102,7 @@ async def test_an_empty_conversation_is_refused() -> None:
 
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
     """A recipe with a wrong name learns the right ones."""
-    with pytest.raises(RecipeError, match="teacher-a, teacher-b, weak"):
+    with pytest.raises(RecipeError, match="teacher-a, teacher-b, lm-teacher-a, lm-teacher-b, weak"):
         open_testbed_model(_spec("teacher-c"))
 
 

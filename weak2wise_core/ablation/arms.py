@@ -3,22 +3,17 @@
 from collections.abc import Sequence
 
 from weak2wise_core.ablation.pools import Pool
-from weak2wise_core.config import StepMaskSettings
+from weak2wise_core.config import Recipe
 from weak2wise_core.config.ablation import Arm
 from weak2wise_core.records import MaskOutcomes
-from weak2wise_core.selection import (
-    select_golden,
-    select_lowest,
-    select_random,
-    select_shortest,
-)
+from weak2wise_core.selectors.choosing import Choosing, Evidence, select
 
 SEEDED = frozenset({Arm.RANDOM})
 """Arms that choose anew for every seed; the others train on the same traces each time."""
 
 
 def choose(
-    outcomes: Sequence[MaskOutcomes], arm: Arm, *, settings: StepMaskSettings, seed: int
+    outcomes: Sequence[MaskOutcomes], arm: Arm, *, recipe: Recipe, seed: int, evidence: Evidence
 ) -> MaskOutcomes:
     """The candidate of one question that an arm trains on.
 
@@ -27,27 +22,23 @@ def choose(
     Args:
         outcomes: Scored candidates of one question, one or more.
         arm: Who chooses.
-        settings: Granularity, beta and the reading of equation 6.
+        recipe: The settings of the step-mask score and of the selectors.
         seed: Read by `random` only.
+        evidence: Traces and measures of the candidates.
     """
-    if arm is Arm.RANDOM:
-        chosen = select_random(outcomes, seed=seed)
-    elif arm is Arm.LOWEST:
-        chosen = select_lowest(outcomes, settings=settings)
-    elif arm is Arm.SHORTEST:
-        chosen = select_shortest(outcomes)
-    else:
-        chosen = select_golden(outcomes, settings=settings).winner
+    selection = recipe.selection.model_copy(update={"seed": seed})
+    choosing = Choosing(selection=selection, step_mask=recipe.step_mask)
+    chosen = select(outcomes, by=arm.selector, evidence=evidence, choosing=choosing)
     assert chosen is not None, "a pool holds scored candidates only"
     return chosen
 
 
-def choices(
-    pool: Pool, arm: Arm, *, settings: StepMaskSettings, seed: int
-) -> dict[str, MaskOutcomes]:
+def choices(pool: Pool, arm: Arm, *, recipe: Recipe, seed: int) -> dict[str, MaskOutcomes]:
     """The choice of an arm for every question of a pool, by question id."""
     return {
-        question.id: choose(pool.outcomes[question.id], arm, settings=settings, seed=seed)
+        question.id: choose(
+            pool.outcomes[question.id], arm, recipe=recipe, seed=seed, evidence=pool.evidence
+        )
         for question in pool.questions
     }
 

@@ -24,6 +24,9 @@ DIFFERENCES = (
     (Arm.HIGHEST.value, Arm.SHORTEST.value),
     (Arm.HIGHEST.value, Arm.UNTRUNCATED.value),
     (Arm.HIGHEST.value, BASE),
+    (Arm.SOUND_SHORT.value, Arm.HIGHEST.value),
+    (Arm.SOUND_SHORT.value, Arm.SHORTEST.value),
+    *((arm.value, Arm.HIGHEST.value) for arm in Arm if arm.selector.reads_model),
 )
 """Who is compared with whom, where both were trained."""
 

@@ -16,6 +16,7 @@ from weak2wise_core.config import (
     TruncationMethod,
 )
 from weak2wise_core.config.ablation import Arm
+from weak2wise_core.config.recipe import without_probabilities
 from weak2wise_core.dataset.manifest import settings_of
 from weak2wise_core.dataset.reading import DatasetFolder
 from weak2wise_core.errors import BuildError, RecipeError
@@ -35,13 +36,17 @@ def check_recipe(recipe: Recipe) -> None:
     """Make sure that the arms can be compared.
 
     Raises:
-        RecipeError: There is no benchmark; a stock task says nothing about single questions.
+        RecipeError: There is no benchmark, while a stock task says nothing about single questions;
+            or an arm's selector reads probabilities that the weak model does not tell.
     """
     if not recipe.evaluation.benchmarks:
         raise RecipeError(
             "an ablation compares models on benchmarks, and the recipe has none: name at least one "
             "in evaluation.benchmarks, as in {kind: math500, path: data/math500.jsonl}"
         )
+    reading = [one.selector for one in all_arms(recipe) if one.selector.reads_model]
+    if reading and not recipe.tells_probabilities:
+        raise RecipeError(without_probabilities(reading[0]))
 
 
 def check_dataset(dataset: DatasetFolder, recipe: Recipe) -> None:
@@ -123,6 +128,11 @@ def arms_of(recipe: Recipe) -> dict[str, tuple[Arm, ...]]:
     settings = recipe.ablation
     arms = {WHOLE: settings.arms}
     return arms | ({BALANCED: settings.length_balanced_arms} if settings.length_balanced else {})
+
+
+def all_arms(recipe: Recipe) -> list[Arm]:
+    """Every arm of any pool, once."""
+    return list(dict.fromkeys(arm for arms in arms_of(recipe).values() for arm in arms))
 
 
 def plan_arms(

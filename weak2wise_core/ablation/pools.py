@@ -13,15 +13,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TypeAlias
 
 from weak2wise_core.config import Recipe, StepMaskSettings, ZeroScoreAction
-from weak2wise_core.records import CandidateTrace, MaskOutcomes, Question
+from weak2wise_core.records import CandidateTrace, MaskOutcomes, Question, TraceMeasure
 from weak2wise_core.scoring import exact_bounds, is_judged
 from weak2wise_core.selection import select_golden
-
-TraceKey: TypeAlias = tuple[str, str, int]
-"""Question, strong model and draw: what names a candidate."""
+from weak2wise_core.selectors.choosing import Evidence, key_of
 
 WHOLE, BALANCED = "all", "length-balanced"
 
@@ -34,14 +31,10 @@ class Pool:
     questions: tuple[Question, ...]
     outcomes: Mapping[str, tuple[MaskOutcomes, ...]]
     """By question; every one of these candidates has a score."""
-    traces: Mapping[TraceKey, CandidateTrace]
+    evidence: Evidence
+    """The candidates' traces, and what the weak model's reading gave for those that were read."""
     left_out: Mapping[str, int]
     """Questions that are not in the pool, by reason."""
-
-
-def trace_key(row: CandidateTrace | MaskOutcomes) -> TraceKey:
-    """What names a candidate."""
-    return row.question_id, row.strong_model, row.draw
 
 
 def is_complete(outcomes: Iterable[MaskOutcomes]) -> bool:
@@ -55,6 +48,7 @@ def whole_pool(
     candidates: Sequence[CandidateTrace],
     outcomes: Sequence[MaskOutcomes],
     recipe: Recipe,
+    measures: Iterable[TraceMeasure] = (),
 ) -> Pool:
     """The questions for which the build would have a golden reasoning, with their candidates.
 
@@ -64,6 +58,7 @@ def whole_pool(
         outcomes: What the scoring model answered with each usable candidate, at every level. A
             candidate with an unjudged level has no score and is in no arm's reach.
         recipe: Granularity, beta, reading, and what becomes of a score of 0.
+        measures: Of the candidates, for arms whose selectors read the weak model.
     """
     scored = _by_question(one for one in outcomes if is_judged(one))
     asked = {one.question_id for one in candidates}
@@ -82,7 +77,7 @@ def whole_pool(
         name=WHOLE,
         questions=tuple(kept),
         outcomes={question.id: scored[question.id] for question in kept},
-        traces={trace_key(one): one for one in candidates},
+        evidence=Evidence.of(candidates, measures),
         left_out=left_out,
     )
 
@@ -113,7 +108,7 @@ def length_balanced(pool: Pool, *, tolerance: float, settings: StepMaskSettings)
         name=BALANCED,
         questions=kept,
         outcomes={question.id: groups[question.id] for question in kept},
-        traces=pool.traces,
+        evidence=pool.evidence,
         left_out={**pool.left_out, **({"no_two_of_one_length": missing} if missing else {})},
     )
 
@@ -122,15 +117,15 @@ def _widest(
     outcomes: Sequence[MaskOutcomes], *, tolerance: float, settings: StepMaskSettings
 ) -> tuple[MaskOutcomes, ...]:
     """The group of about equally long candidates whose scores differ most; empty if none do."""
-    ordered = sorted(outcomes, key=lambda one: (one.normal_tokens, *trace_key(one)))
-    scores = {trace_key(one): exact_bounds(one, settings=settings)[0] for one in ordered}
+    ordered = sorted(outcomes, key=lambda one: (one.normal_tokens, *key_of(one)))
+    scores = {key_of(one): exact_bounds(one, settings=settings)[0] for one in ordered}
     best: tuple[Fraction, int] = (Fraction(0), 0)
     widest: tuple[MaskOutcomes, ...] = ()
     for start, shortest in enumerate(ordered):
         # In whole numbers, so that 10% longer means the same on every machine.
         longest = shortest.normal_tokens * (1 + Fraction(str(tolerance)))
         group = tuple(one for one in ordered[start:] if one.normal_tokens <= longest)
-        found = [scores[trace_key(one)] for one in group]
+        found = [scores[key_of(one)] for one in group]
         rank = (max(found) - min(found), len(group))
         if rank[0] > 0 and rank > best:
             best, widest = rank, group

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from weak2wise_core.ablation.arms import SEEDED, choices, is_truncated
-from weak2wise_core.ablation.pools import Pool, TraceKey, trace_key
+from weak2wise_core.ablation.pools import Pool
 from weak2wise_core.config import Recipe
 from weak2wise_core.config.ablation import Arm
 from weak2wise_core.errors import FatalModelError, ModelError, TraceFormatError
@@ -30,6 +30,7 @@ from weak2wise_core.records import (
     Truncation,
 )
 from weak2wise_core.scoring import exact_bounds
+from weak2wise_core.selectors.choosing import TraceKey, key_of
 from weak2wise_core.sft import example, fits
 from weak2wise_core.stages.gathering import gather_all
 from weak2wise_core.stages.truncating import truncate_golden
@@ -102,10 +103,9 @@ async def prepare(
         FatalModelError: The truncating model cannot be asked at all.
         BudgetReachedError: It may not be asked any more.
     """
-    settings = workshop.recipe.step_mask
     wanted = trainings(arms, seeds=seeds)
     chosen = {
-        training: choices(pool, training.arm, settings=settings, seed=training.seed)
+        training: choices(pool, training.arm, recipe=workshop.recipe, seed=training.seed)
         for training in _distinct(wanted)
     }
     made = await _make(pool, chosen, workshop)
@@ -137,7 +137,7 @@ def _chooser(training: Training, wanted: Sequence[Training]) -> Training:
 
 
 def _text(training: Training, pick: MaskOutcomes) -> _Text:
-    return _Text(trace_key(pick), is_truncated(training.arm))
+    return _Text(key_of(pick), is_truncated(training.arm))
 
 
 def _rows(
@@ -197,7 +197,7 @@ async def _make_one(
 
 def _whole(pick: MaskOutcomes, *, pool: Pool, workshop: Workshop) -> GoldenReasoning:
     """A chosen trace in the form in which the build's later stages take the winner."""
-    trace = pool.traces[trace_key(pick)].normal_reasoning
+    trace = pool.evidence.traces[key_of(pick)].normal_reasoning
     # Another scorer counted in its own tokens; the limits are those of the trained model.
     length = workshop.tokens.count(trace)
     score, _ = exact_bounds(pick, settings=workshop.recipe.step_mask)

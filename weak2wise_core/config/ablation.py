@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from weak2wise_core.config.base import PositiveInt, Settings
 from weak2wise_core.config.models import ModelSpec
+from weak2wise_core.config.selection import Selector
 
 
 class Arm(StrEnum):
@@ -17,6 +18,23 @@ class Arm(StrEnum):
     LOWEST = "lowest"
     SHORTEST = "shortest"
     UNTRUNCATED = "untruncated"
+    LOG_PROBABILITY = "log_probability"
+    LOCAL_NATURALNESS = "local_naturalness"
+    RANK_SURPRISAL = "rank_surprisal"
+    SOLUTION_LIKELIHOOD = "solution_likelihood"
+    BINARY_CUTTING = "binary_cutting"
+    SOUND_SHORT = "sound_short"
+
+    @property
+    def selector(self) -> Selector:
+        """Who chooses for the arm."""
+        by_score = self in (Arm.HIGHEST, Arm.UNTRUNCATED)
+        return Selector.STEP_MASK if by_score else Selector(self.value)
+
+    @classmethod
+    def of(cls, selector: Selector) -> "Arm":
+        """The truncated arm for which a selector chooses."""
+        return cls.HIGHEST if selector is Selector.STEP_MASK else cls(selector.value)
 
 
 class AblationSettings(Settings):

@@ -226,7 +226,7 @@ class W2SRModels(Settings):
         return named | ({"reinforced": self.reinforced} if self.reinforced else {})
 
 
-class SelectionSettings(Settings):
+class TraceSelectionSettings(Settings):
     """Which traces of the teacher are kept."""
 
     traces: TraceSelection = Field(
@@ -275,7 +275,7 @@ class W2SRRecipe(Settings):
     questions: QuestionsSettings
     models: W2SRModels
     decontaminate: DecontaminationSettings = DecontaminationSettings()
-    selection: SelectionSettings = SelectionSettings()
+    selection: TraceSelectionSettings = TraceSelectionSettings()
     recovery: RecoverySettings = RecoverySettings()
     prompts: RelatedPrompts = RelatedPrompts()
     budget: BudgetSettings = BudgetSettings()

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import yaml
 
+from weak2wise_core.config import Selector
+
 CHAT: Final = "train_chat.parquet"
 """The training rows as conversations."""
 CONFIGURATIONS: Final[Mapping[str, str]] = {
@@ -21,6 +23,7 @@ CONFIGURATIONS: Final[Mapping[str, str]] = {
     "candidates": "candidates.parquet",
     "outcomes": "outcomes.parquet",
     "scores": "scores.parquet",
+    "measures": "measures.parquet",
     "golden": "golden.parquet",
     "quarantine": "quarantine.parquet",
 }
@@ -60,8 +63,8 @@ def card(
         f"# {manifest['dataset']}",
         "Reasoning traces that a small language model was shown to follow, one for each question "
         "that it could not answer alone. Built with Weak2Wise: strong models wrote candidate "
-        "traces, Step-Mask hid growing parts of their steps, and the trace whose remains helped "
-        "the small model most was kept and cut where the answer is first deduced.",
+        "traces, Step-Mask hid growing parts of their steps, and the trace "
+        f"{_chosen(settings)} was kept and cut where the answer is first deduced.",
         f"Version `{manifest['version']}`: {found['train']} training rows from {found['rows']} "
         f"questions. `train.jsonl` and `{CHAT}` hold conversational prompt and completion; "
         "`train.parquet` the same rows as plain text. `dataset_info.json` describes them to "
@@ -87,6 +90,14 @@ def card(
         "checked by their final answers only.",
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _chosen(settings: Mapping[str, Any]) -> str:
+    """Which trace of a question was kept."""
+    by = settings.get("selection", {}).get("by", Selector.STEP_MASK)
+    if by == Selector.STEP_MASK:
+        return "whose remains helped the small model most"
+    return f"that the selector `{by}` prefers, of questions where one helped the small model,"
 
 
 def _changes(manifest: Mapping[str, Any]) -> list[str]:

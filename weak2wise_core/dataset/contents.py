@@ -15,11 +15,21 @@ from weak2wise_core.records import (
     Rejection,
     ScoredTrace,
     SFTExample,
+    TraceMeasure,
     Verdict,
 )
 from weak2wise_core.scoring import score
 
-R = TypeVar("R", Attempt, CandidateTrace, MaskOutcomes, GoldenReasoning, SFTExample, Rejection)
+R = TypeVar(
+    "R",
+    Attempt,
+    CandidateTrace,
+    MaskOutcomes,
+    TraceMeasure,
+    GoldenReasoning,
+    SFTExample,
+    Rejection,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +47,8 @@ class Contents:
     attempts: tuple[Attempt, ...] = ()
     candidates: tuple[CandidateTrace, ...] = ()
     outcomes: tuple[MaskOutcomes, ...] = ()
+    measures: tuple[TraceMeasure, ...] = ()
+    """What the weak model's reading gave the selector; empty where it needs none."""
     golden: tuple[GoldenReasoning, ...] = ()
     train: tuple[SFTExample, ...] = ()
     rejections: tuple[Rejection, ...] = ()
@@ -55,6 +67,7 @@ class Contents:
             attempts=ordered(self.attempts),
             candidates=ordered(self.candidates),
             outcomes=ordered(self.outcomes),
+            measures=ordered(self.measures),
             golden=ordered(self.golden),
             train=ordered(self.train),
             rejections=ordered(self.rejections),

@@ -82,6 +82,7 @@ def settings_of(recipe: Recipe) -> dict[str, Any]:
         "decontaminate": {"against"},
         "generate": {"imported"},
         "zero_score": {"annotations"},
+        "selection": {"model"},
     }
     plain = recipe.model_dump(mode="json", exclude=left_out)
     plain["models"] = {
@@ -90,6 +91,8 @@ def settings_of(recipe: Recipe) -> dict[str, Any]:
         "judge": recipe.models.judge.identity() if recipe.models.judge else None,
         "truncator": recipe.models.truncator.identity() if recipe.models.truncator else None,
     }
+    if recipe.selection.by.reads_model:
+        plain["models"]["reader"] = recipe.reader.identity()
     return plain
 
 

@@ -23,6 +23,7 @@ from weak2wise_core.records import (
     Rejection,
     ScoredTrace,
     SFTExample,
+    TraceMeasure,
 )
 from weak2wise_core.sft import llama_factory_entry, to_conversational
 from weak2wise_core.stores.files import atomic_folder, remove_abandoned, scratch_folder
@@ -131,6 +132,8 @@ def _files(contents: Contents) -> dict[str, bytes]:
         "train.jsonl": "".join(f"{line}\n" for line in lines).encode(),
         "dataset_info.json": (plain_json(entry) + "\n").encode(),
     }
+    if contents.measures:
+        files["measures.parquet"] = to_bytes(contents.measures, TraceMeasure)
     if queue := _queue(contents):
         rows = [json.dumps(asdict(row), ensure_ascii=False) for row in queue]
         files[f"{QUEUE}.jsonl"] = "".join(f"{row}\n" for row in rows).encode()

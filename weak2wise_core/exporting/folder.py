@@ -17,6 +17,8 @@ TRAINING: Final = ("train_chat.parquet", "train.parquet", "train.jsonl", "datase
 """What a training set is; given with every selection."""
 TABLES: Final[Mapping[str, str]] = {
     "scores": "what every candidate was worth: verdicts and numbers, no text",
+    "measures": "what the weak model's reading of every candidate gave the selector: numbers, no "
+    "text; only where the selector reads traces",
     "golden": "the traces that won, before the training format",
     "questions": "every question and answer, also of rows that are not trained on",
     "attempts": "what the weak model answered unaided",
@@ -25,7 +27,7 @@ TABLES: Final[Mapping[str, str]] = {
     "quarantine": "what left on the way, with reasons that quote replies",
 }
 """The other tables, with what they would give away."""
-GIVEN: Final = ("scores",)
+GIVEN: Final = ("scores", "measures")
 """Tables that are given without being asked for: they hold no text of any model."""
 
 
@@ -77,7 +79,7 @@ def select(
     return Selection(
         dataset=dataset,
         files=tuple(names),
-        left_out=tuple(table for table in TABLES if table not in chosen),
+        left_out=tuple(table for table in TABLES if table not in chosen and _file(table) in listed),
         details=details or CardDetails(),
     )
 

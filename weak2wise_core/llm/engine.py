@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from weak2wise_core.config import Batching
 from weak2wise_core.errors import RequestRefusedError
 from weak2wise_core.llm.continuous import PagedStream
+from weak2wise_core.llm.forced import Fit, Passage, read_passages
 from weak2wise_core.llm.jobs import Answer, Dropped, Prompt
 from weak2wise_core.llm.lazy import IMPORTING
 from weak2wise_core.llm.measuring import Contest, Way
-from weak2wise_core.llm.memory import empty_cache, shortage, tokens_in_memory
+from weak2wise_core.llm.memory import tokens_in_memory, within_memory
 from weak2wise_core.llm.packing import StreamPlan
 from weak2wise_core.llm.protocol import Sampling
 from weak2wise_core.llm.sampling import HONOURED, Choice, RowwiseChooser, noise_of, noise_seed
@@ -126,14 +127,28 @@ class Engine:
         Raises:
             MemoryError: The batch does not fit; smaller ones still may.
         """
-        try:
-            return self._generate(prompts, dropped=dropped)
-        except RuntimeError as error:
-            if (reason := shortage(error)) is None:
-                raise
-        # only here, where the error and with it the tensors of the failed batch are gone
-        empty_cache(self._model.device.type)
-        raise MemoryError(reason)
+        return within_memory(
+            lambda: self._generate(prompts, dropped=dropped), device_kind=self._model.device.type
+        )
+
+    def read(self, passages: Sequence[Passage], *, batch_size: int) -> list[tuple[Fit, ...] | None]:
+        """The fit of passages, a batch at a time; None for one that exceeds the context.
+
+        Args:
+            passages: In any order.
+            batch_size: Rows read together at most.
+
+        Raises:
+            FatalModelError: One passage alone does not fit into memory.
+            RequestRefusedError: The chat template does not take these roles.
+        """
+        return read_passages(
+            passages,
+            model=self._model,
+            tokens=self.tokens,
+            context=self._context,
+            batch_size=batch_size,
+        )
 
     @property
     def device(self) -> str:

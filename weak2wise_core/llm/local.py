@@ -17,12 +17,16 @@ from weak2wise_core.config import ModelSpec
 from weak2wise_core.errors import FatalModelError, RecipeError
 from weak2wise_core.llm.batching import BatchQueue
 from weak2wise_core.llm.engine import Engine
+from weak2wise_core.llm.forced import Fit, Passage
 from weak2wise_core.llm.loading import load_engine
 from weak2wise_core.llm.measuring import LocalStats
 from weak2wise_core.llm.protocol import Sampling
 from weak2wise_core.llm.replies import OPENING_TAG, split_thinking
 from weak2wise_core.llm.weights import folder_digest, model_folder, model_name
 from weak2wise_core.records import ChatReply, Message, Usage
+
+_PASSAGES_AT_ONCE = 2048
+"""Passages that are turned into tokens and sorted by length together."""
 
 
 class TransformersModel:
@@ -123,6 +127,22 @@ class TransformersModel:
             usage=Usage(prompt_tokens=len(prompt.ids), completion_tokens=answer.completion_tokens),
             model=self._name,
         )
+
+    async def read(self, passages: Sequence[Passage]) -> list[tuple[Fit, ...] | None]:
+        """How well texts fit the model; see `PassageReader.read`.
+
+        Many passages are read in parts, so that answers come in between and memory stays bounded.
+        """
+        loading = asyncio.wrap_future(self._loading())
+        loading.add_done_callback(_seen)
+        engine = await asyncio.shield(loading)
+        found: list[tuple[Fit, ...] | None] = []
+        for start in range(0, len(passages), _PASSAGES_AT_ONCE):
+            part = passages[start : start + _PASSAGES_AT_ONCE]
+            reading = self._executor.submit(engine.read, part, batch_size=self._spec.batch_size)
+            fits: list[tuple[Fit, ...] | None] = await asyncio.wrap_future(reading)
+            found += fits
+        return found
 
     async def aclose(self) -> None:
         """End the thread and free the model; calls that wait fail with `FatalModelError`."""

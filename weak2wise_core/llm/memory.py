@@ -1,7 +1,10 @@
 """Memory of a device: how to tell that it is full, and how much of it a cache may take."""
 
 import os
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 _SIGNS = ("out of memory", "can't allocate memory", "not enough memory")
 _SHARE_OF_GPU = 0.5
@@ -15,6 +18,26 @@ def shortage(error: BaseException) -> str | None:
     if isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in _SIGNS):
         return str(error).split("\n", 1)[0]
     return None
+
+
+def within_memory(work: Callable[[], T], *, device_kind: str) -> T:
+    """The result of some work on a device.
+
+    Args:
+        work: What may be too much.
+        device_kind: `cuda`, `mps` or `cpu`.
+
+    Raises:
+        MemoryError: There is no room for it; less work at a time may still fit.
+    """
+    try:
+        return work()
+    except RuntimeError as error:
+        if (reason := shortage(error)) is None:
+            raise
+    # only here, where the error and with it the tensors of the failed work are gone
+    empty_cache(device_kind)
+    raise MemoryError(reason)
 
 
 def empty_cache(device_kind: str) -> None:

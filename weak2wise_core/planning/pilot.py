@@ -29,7 +29,7 @@ from weak2wise_core.stages.gathering import gather_all
 from weak2wise_core.stages.generating import generate_candidates
 from weak2wise_core.stages.rounds import Round, rounds_of, settle_zero
 from weak2wise_core.stages.scoring import ask_mask_levels
-from weak2wise_core.stages.selecting import golden_of
+from weak2wise_core.stages.selecting import golden_of, zero_scores
 from weak2wise_core.stages.truncating import truncate_golden
 
 Handle = Callable[[str, str], ModelHandle]
@@ -168,11 +168,14 @@ class _Travel:
             fresh += await self._draw(round_)
             candidates += fresh
             outcomes += await self._score(fresh)
-            settings = scene.recipe.step_mask
             chosen = golden_of(
-                question, candidates=candidates, outcomes=outcomes, settings=settings
+                question,
+                candidates=candidates,
+                outcomes=outcomes,
+                settings=scene.recipe.step_mask,
+                selection=scene.selection,
             )
-            if isinstance(chosen, GoldenReasoning) and chosen.score > 0:
+            if isinstance(chosen, GoldenReasoning) and not zero_scores([chosen]):
                 return chosen
         return self._settled(chosen)
 

@@ -37,7 +37,7 @@ from weak2wise_core.stages.generating import generate_candidates
 from weak2wise_core.stages.judge import vote_of
 from weak2wise_core.stages.rounds import Round, rounds_of, settle_zero
 from weak2wise_core.stages.scoring import ask_mask_levels
-from weak2wise_core.stages.selecting import golden_of
+from weak2wise_core.stages.selecting import golden_of, zero_scores
 from weak2wise_core.stages.truncating import truncate_golden
 from weak2wise_core.stages.wording import attempt_request, hint_request, vote_request
 from weak2wise_core.steps import split_steps
@@ -172,8 +172,8 @@ class _Replay:
             known = known and scored is not None
             self._sure = self._sure and known
             chosen = self._choose(candidates, outcomes) if known else None
-            if isinstance(chosen, GoldenReasoning) and chosen.score > 0:
-                return chosen
+            if isinstance(chosen, GoldenReasoning) and not zero_scores([chosen]):
+                return None if self._scene.recipe.selection.by.reads_model else chosen
         return self._settled(chosen)
 
     def _choose(
@@ -184,6 +184,7 @@ class _Replay:
             candidates=candidates,
             outcomes=outcomes,
             settings=self._scene.recipe.step_mask,
+            selection=self._scene.selection,
         )
 
     def _settled(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from weak2wise_core.config import JudgeMethod, Recipe
+from weak2wise_core.config import JudgeMethod, Recipe, SelectionSettings
 from weak2wise_core.equivalence import AnswerChecker
 from weak2wise_core.gateway import Asker
 from weak2wise_core.prompts import PromptSet
@@ -36,6 +36,17 @@ class Scene:
     """Candidates that exist already, by question id."""
     notes: Mapping[str, str] = field(default_factory=dict)
     """Reasoning that people wrote, by question id."""
+
+    @property
+    def selection(self) -> SelectionSettings:
+        """Who chooses, as far as a plan goes.
+
+        No plan reads traces with the weak model. Where the selector does, Step-Mask stands in: a
+        question passes or fails in the same way, and a truncating model of a pilot is asked about
+        another trace of the question, which tells the cost.
+        """
+        wanted = self.recipe.selection
+        return SelectionSettings() if wanted.by.reads_model else wanted
 
     def candidates_of(self, question: Question) -> list[CandidateTrace]:
         """The candidates that a question brings along."""

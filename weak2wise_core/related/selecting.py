@@ -9,7 +9,7 @@ Departure: the authors leave no degenerate trace out.
 
 from collections.abc import Iterable
 
-from weak2wise_core.config import SelectionSettings, TraceSelection
+from weak2wise_core.config import TraceSelection, TraceSelectionSettings
 from weak2wise_core.prompts import find_control_token
 from weak2wise_core.records import FinishReason, Rejection, RejectionKind, Verdict
 from weak2wise_core.related.loops import find_loop
@@ -23,7 +23,9 @@ _WANTED = {
 }
 
 
-def select_traces(traces: Iterable[TeacherTrace], *, settings: SelectionSettings) -> SelectedTraces:
+def select_traces(
+    traces: Iterable[TeacherTrace], *, settings: TraceSelectionSettings
+) -> SelectedTraces:
     """Keep the traces that a selection trains on, in their order.
 
     Returns:
@@ -44,7 +46,7 @@ def select_traces(traces: Iterable[TeacherTrace], *, settings: SelectionSettings
     )
 
 
-def _fault(trace: TeacherTrace, settings: SelectionSettings) -> tuple[str, str] | None:
+def _fault(trace: TeacherTrace, settings: TraceSelectionSettings) -> tuple[str, str] | None:
     if not trace.response.strip():
         return "no_trace", "the teacher said nothing"
     if trace.finish_reason is FinishReason.LENGTH and not settings.keep_cut:
@@ -58,7 +60,7 @@ def _fault(trace: TeacherTrace, settings: SelectionSettings) -> tuple[str, str] 
     return None
 
 
-def _fault_of_text(trace: TeacherTrace, settings: SelectionSettings) -> tuple[str, str] | None:
+def _fault_of_text(trace: TeacherTrace, settings: TraceSelectionSettings) -> tuple[str, str] | None:
     for text in (trace.reasoning, trace.content):
         if found := find_control_token(text):
             return "control_token", f"the trace holds {found.group()!r}"

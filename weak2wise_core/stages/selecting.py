@@ -5,8 +5,9 @@ Pure: no model is asked.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
 
-from weak2wise_core.config import StepMaskSettings
+from weak2wise_core.config import SelectionSettings, Selector, StepMaskSettings
 from weak2wise_core.records import (
     CandidateTrace,
     GoldenReasoning,
@@ -15,13 +16,18 @@ from weak2wise_core.records import (
     Question,
     Rejection,
     RejectionKind,
+    TraceMeasure,
     Truncation,
     Verdict,
 )
+from weak2wise_core.scoring import exact_bounds
 from weak2wise_core.selection import select_golden
+from weak2wise_core.selectors.choosing import Choosing, Evidence, select
 
 ANNOTATOR = "annotator"
 """The name that stands for a person where other rows name a strong model."""
+
+_BY_SCORE = SelectionSettings()
 
 
 def golden_of(
@@ -30,6 +36,8 @@ def golden_of(
     candidates: Sequence[CandidateTrace],
     outcomes: Sequence[MaskOutcomes],
     settings: StepMaskSettings,
+    selection: SelectionSettings = _BY_SCORE,
+    measures: Sequence[TraceMeasure] = (),
 ) -> GoldenReasoning | Rejection:
     """Choose among the candidates of one question.
 
@@ -38,11 +46,14 @@ def golden_of(
         candidates: All of its candidates, refused ones included.
         outcomes: The outcomes of its usable candidates.
         settings: Granularity, beta and the reading of equation 6.
+        selection: Who chooses. Where no candidate helps, it is the step-mask score, whoever would
+            choose otherwise: what becomes of the question is for `zero_score` to say.
+        measures: Of the candidates, for a selector that reads the weak model.
 
     Returns:
-        The whole trace of the winner, with its score; or why there is none: `no_candidate` where
-        every candidate was refused, `unjudged` where none has a score. A candidate with an
-        unjudged level is set aside: its row in the scores has no score.
+        The whole trace of the winner, with its step-mask score; or why there is none:
+        `no_candidate` where every candidate was refused, `unjudged` where none has a score. A
+        candidate with an unjudged level is set aside: its row in the scores has no score.
 
     Source: section 3.5, equation 8.
     """
@@ -60,14 +71,33 @@ def golden_of(
     choice = select_golden(outcomes, settings=settings)
     if choice.winner is None or choice.score is None:
         return _unjudged(question, outcomes)
-    winner = choice.winner
+    if selection.by is Selector.STEP_MASK or choice.score == 0:
+        return _whole(choice.winner, candidates, score=choice.score, source=GoldenSource.STEP_MASK)
+    winner = select(
+        outcomes,
+        by=selection.by,
+        evidence=Evidence.of(candidates, measures),
+        choosing=Choosing(selection=selection, step_mask=settings),
+    )
+    assert winner is not None, "step-mask found a candidate with a score"
+    score, _ = exact_bounds(winner, settings=settings)
+    return _whole(winner, candidates, score=score, source=GoldenSource.SELECTION)
+
+
+def _whole(
+    winner: MaskOutcomes,
+    candidates: Sequence[CandidateTrace],
+    *,
+    score: Fraction,
+    source: GoldenSource,
+) -> GoldenReasoning:
     trace = next(one for one in candidates if _key(one) == _key(winner))
     return GoldenReasoning(
-        question_id=question.id,
+        question_id=winner.question_id,
         strong_model=winner.strong_model,
         draw=winner.draw,
-        source=GoldenSource.STEP_MASK,
-        score=float(choice.score),
+        source=source,
+        score=float(score),
         golden_reasoning=trace.normal_reasoning,
         truncation=Truncation.NOT_NEEDED,
         normal_tokens=winner.normal_tokens,
@@ -77,8 +107,15 @@ def golden_of(
 
 
 def zero_scores(golden: Iterable[GoldenReasoning]) -> set[str]:
-    """Ids of the questions whose best candidate helped at no mask level."""
-    return {one.question_id for one in golden if one.score == 0}
+    """Ids of the questions whose best candidate helped at no mask level.
+
+    What another selector chose may score 0 although another candidate of the question helps.
+    """
+    return {
+        one.question_id
+        for one in golden
+        if one.score == 0 and one.source is not GoldenSource.SELECTION
+    }
 
 
 def annotated(

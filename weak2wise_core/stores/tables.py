@@ -23,6 +23,7 @@ from weak2wise_core.records import (
     Rejection,
     ScoredTrace,
     SFTExample,
+    TraceMeasure,
 )
 from weak2wise_core.related.records import PreferencePair
 
@@ -192,6 +193,11 @@ TABLES: Final[Mapping[type, TableSpec]] = types.MappingProxyType(
                 _column("lower", _REAL),
                 _column("upper", _REAL),
             ),
+        ),
+        TraceMeasure: TableSpec(
+            name="measures",
+            version=1,
+            columns=(*_CANDIDATE_KEY, _column("selector", _TEXT), _optional("value", _REAL)),
         ),
         GoldenReasoning: TableSpec(
             name="golden",

@@ -6,9 +6,12 @@ from typing import Any
 from weak2wise_core.ablation.comparing import BASE, ItemVerdict
 from weak2wise_core.ablation.pools import Pool, whole_pool
 from weak2wise_core.config import Recipe
+from weak2wise_core.config.ablation import Arm
 from weak2wise_core.recipes import parse_recipe
 from weak2wise_core.records import CandidateTrace, MaskOutcomes, Question, Refusal, Verdict
 
+PAPERS = (Arm.HIGHEST, Arm.RANDOM, Arm.LOWEST, Arm.SHORTEST, Arm.UNTRUNCATED)
+"""Arms whose selectors do not read the weak model."""
 BITS = {"1": Verdict.CORRECT, "0": Verdict.INCORRECT, "?": Verdict.UNJUDGED}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.core.ablation.making import outcomes, pool_of, recipe
+from tests.core.ablation.making import PAPERS, outcomes, pool_of, recipe
 from weak2wise_core.ablation.pools import Pool
 from weak2wise_core.ablation.preparing import PreparedPool, Training, Workshop, prepare, trainings
 from weak2wise_core.config import Backend, ModelSpec, Recipe
@@ -18,7 +18,7 @@ from weak2wise_core.llm.tokens import Tokens
 from weak2wise_core.prompts import PromptSet
 from weak2wise_core.records import Truncation
 
-ALL = tuple(Arm)
+ALL = PAPERS
 SERVED = {"backend": "openai", "model": "t", "base_urls": ["http://127.0.0.1:1/v1"]}
 
 
@@ -165,6 +165,6 @@ async def test_random_chooses_anew_for_every_seed_and_the_others_do_not(tokens: 
     settings = recipe()
     pool = pool_of({f"q{n}": four(f"q{n}") for n in range(12)}, settings=settings)
     found = await prepared(pool, settings, tokens)
-    for arm in Arm:
+    for arm in ALL:
         same = found.rows[Training(arm, 0)] == found.rows[Training(arm, 1)]
         assert same is (arm is not Arm.RANDOM), arm

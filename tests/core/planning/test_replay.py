@@ -26,6 +26,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "race, rules then votes": RACE | {"judging": {"method": "rule_then_llm"}},
     "race, drawn again": RACE | RESAMPLE,
     "exhaustive, drawn again, five votes": RESAMPLE | {"judging": {"votes": 5}},
+    "chosen by length": {"selection": {"by": "shortest"}},
     "unfiltered race": RACE | {"filter": {"enabled": False}},
     "unfiltered, kept at zero": {"filter": {"enabled": False}, "zero_score": {"action": "keep"}},
 }

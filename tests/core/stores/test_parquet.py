@@ -119,6 +119,7 @@ def test_every_record_has_a_table() -> None:
         "candidates",
         "evaluated_samples",
         "golden",
+        "measures",
         "outcomes",
         "quarantine",
         "questions",

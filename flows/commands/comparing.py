@@ -1,0 +1,288 @@
+"""`weak2wise compare`: every selector on one scored pool."""
+
+import asyncio
+import json
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from flows.commands.ablating import Seeds, with_options
+from flows.commands.building import (
+    AsJson,
+    Data,
+    Limit,
+    Overrides,
+    check_inputs,
+    read_recipe,
+    use_data_folder,
+)
+from flows.commands.stopping import clean_stop, interruptible
+from weak2wise_core.config import Recipe, Selector
+from weak2wise_core.errors import RecipeError, UsageError, Weak2WiseError
+from weak2wise_core.recipe_files import trust_command_line
+
+if TYPE_CHECKING:
+    from weak2wise_core.comparison.results import ComparisonResult
+    from weak2wise_core.comparison.tables import PoolTables
+
+Source = Annotated[
+    str,
+    typer.Argument(
+        help="a recipe, whose dataset is built first; or a dataset that local models made: its "
+        "folder, or NAME or NAME/VERSION below the data folder",
+        metavar="RECIPE_OR_DATASET",
+    ),
+]
+OfDataset = Annotated[
+    str | None, typer.Option("--dataset", help="with a recipe: choose from this dataset of it")
+]
+Selectors = Annotated[
+    str | None,
+    typer.Option(help=f"selectors, separated by commas: {', '.join(Selector)} [default: all]"),
+]
+Train = Annotated[
+    bool,
+    typer.Option("--train", help="also train the weak model on each choice, and compare"),
+]
+
+
+def compare(
+    source: Source,
+    *,
+    dataset: OfDataset = None,
+    selectors: Selectors = None,
+    train: Train = False,
+    seeds: Seeds = None,
+    limit: Limit = None,
+    set_: Overrides = None,
+    data_dir: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare what Step-Mask and other selectors choose from one scored pool.
+
+    Agreement, lengths and teachers; on the testbed also how well each selector tells sound traces
+    from others; with --train, accuracy after training, by several seeds with intervals. Starting
+    the same comparison again goes on where it ended.
+
+    Example: `weak2wise compare deployments/recipes/compare.yaml --train`
+    """
+    use_data_folder(data_dir)
+    recipe, dataset = _source(source, dataset, limit, set_)
+    if seeds is not None:
+        recipe = with_options(recipe, seeds=seeds, arms=None, score_with=None)
+    facts, result = run_comparison(
+        recipe, dataset, named(selectors), train=train, console=Console(stderr=True)
+    )
+    if as_json:
+        plain = {} if result is None else result.to_plain()
+        typer.echo(json.dumps(facts | plain, indent=2, sort_keys=True))
+    else:
+        show(facts, result, Console())
+    if result is None:
+        raise typer.Exit(1)
+
+
+def _source(
+    source: str, dataset: str | None, limit: int | None, set_: list[str] | None
+) -> tuple[Recipe, str | None]:
+    """The recipe, and the dataset to choose from; None where it is to be built."""
+    from tasks.runtime import data_folder
+    from tasks.training_jobs import find_dataset
+    from weak2wise_core.comparison.planning import recipe_of
+
+    if source.endswith((".yaml", ".yml")):
+        if dataset is not None:
+            trust_command_line(Path(source), [dataset])
+        return read_recipe(Path(source), limit, set_), dataset
+    if dataset is not None or limit is not None or set_:
+        raise UsageError(
+            f"{source} is a dataset, which is compared as it is; --dataset, --limit and --set are "
+            "for a recipe"
+        )
+    trust_command_line(Path(), [source])
+    return recipe_of(find_dataset(source, data=data_folder())), source
+
+
+def named(given: str | None) -> list[Selector] | None:
+    """The selectors that the command line names; None where it names none.
+
+    Raises:
+        RecipeError: One does not exist, or fewer than two are left.
+    """
+    if given is None:
+        return None
+    names = list(dict.fromkeys(name.strip() for name in given.split(",") if name.strip()))
+    if unknown := set(names) - set(Selector):
+        raise RecipeError(
+            f"--selectors {given}: there is no selector {min(unknown)!r}; choose from "
+            f"{', '.join(Selector)}"
+        )
+    if len(names) < 2:
+        raise RecipeError(f"--selectors {given}: a comparison takes two or more")
+    return [Selector(name) for name in names]
+
+
+def run_comparison(
+    recipe: Recipe,
+    dataset: str | None,
+    selectors: list[Selector] | None,
+    *,
+    train: bool,
+    console: Console,
+) -> tuple[dict[str, Any], "ComparisonResult | None"]:
+    """Run the flow in this process, with a display.
+
+    Returns:
+        What a script wants to know of the run, and the result, if there is one.
+
+    Raises:
+        Weak2WiseError: It failed for a reason that has a name.
+        typer.Exit: It was interrupted (130) or terminated (143).
+    """
+    from prefect.exceptions import ExternalSignal
+
+    from flows.commands.ablation_display import watching
+    from flows.commands.engine import engine_in_its_own_session
+    from tasks.ablating import AblationProgress
+
+    _check(recipe, dataset, selectors, train=train)
+    progress, started = AblationProgress(), time.monotonic()
+    stopped_by: list[int] = []
+    with (
+        watching(progress, console),
+        engine_in_its_own_session(),
+        clean_stop("comparison", stopped_by, console),
+    ):
+        try:
+            state = asyncio.run(_run(recipe, dataset, selectors, train, progress, stopped_by))
+        except ExternalSignal as stop:  # the engine takes SIGTERM over while a flow runs
+            stopped_by.append(signal.SIGTERM)
+            raise asyncio.CancelledError from stop
+    return _facts(state, progress, seconds=time.monotonic() - started)
+
+
+def _check(
+    recipe: Recipe, dataset: str | None, selectors: list[Selector] | None, *, train: bool
+) -> None:
+    """Find what a person must mend before the task engine takes seconds to start."""
+    from tasks.runtime import data_folder
+    from tasks.training_jobs import find_dataset
+    from weak2wise_core.ablation.planning import check_dataset, check_recipe
+    from weak2wise_core.comparison.planning import arms_recipe, usable
+
+    wanted = usable(recipe, selectors)
+    if train:
+        check_recipe(arms_recipe(recipe, wanted))
+    if dataset is None:
+        check_inputs(recipe)
+    else:
+        check_dataset(find_dataset(dataset, data=data_folder()), recipe)
+
+
+async def _run(
+    recipe: Recipe,
+    dataset: str | None,
+    selectors: list[Selector] | None,
+    train: bool,
+    progress: Any,
+    stopped_by: list[int],
+) -> Any:
+    from flows.compare import compare as flow
+    from tasks.ablating import PROGRESS
+
+    PROGRESS.set(progress)
+    running = flow(recipe, dataset, selectors, train, return_state=True)
+    return await interruptible(running, stopped_by)
+
+
+def _facts(
+    state: Any, progress: Any, *, seconds: float
+) -> tuple[dict[str, Any], "ComparisonResult | None"]:
+    from flows.compare import Compared
+
+    outcome = asyncio.run(_outcome(state))
+    if isinstance(outcome, Weak2WiseError):
+        raise outcome
+    facts: dict[str, Any] = {
+        "state": state.name,
+        "message": state.message or "",
+        "run": {
+            "trained": progress.trained - progress.left_trained,
+            "evaluated": progress.evaluated,
+            "known": progress.known,
+            "calls": progress.calls,
+            "usd": round(progress.usd, 6),
+            "seconds": round(seconds, 3),
+        },
+    }
+    if not isinstance(outcome, Compared):
+        return facts, None
+    return facts | {"folder": str(outcome.folder)}, outcome.result
+
+
+async def _outcome(state: Any) -> Any:
+    return await state.aresult(raise_on_failure=False)
+
+
+# --- display ----------------------------------------------------------------------------------
+
+
+def show(facts: dict[str, Any], result: "ComparisonResult | None", console: Console) -> None:
+    """A table a pool and benchmark, who agrees with whom, and where the rest lies."""
+    console.print(Text.assemble((facts["state"], "bold"), f": {facts['message']}"), soft_wrap=True)
+    if result is None:
+        return
+    for tables in result.pools:
+        _show_pool(tables, result, console)
+    if result.unused:
+        names = ", ".join(one.value for one in result.unused)
+        console.print(f"not compared, for the weak model does not tell probabilities: {names}")
+    run = facts["run"]
+    trained = f"{run['trained']} models trained, {run['known']} known from earlier runs, "
+    console.print(f"{trained if result.trained else ''}{run['seconds']:.0f} s")
+
+
+def _show_pool(tables: "PoolTables", result: "ComparisonResult", console: Console) -> None:
+    from weak2wise_core.comparison.results import (
+        DIFFERENCE_HEAD,
+        agreement_table,
+        all_benchmarks,
+        difference_table,
+        selector_head,
+        selector_table,
+    )
+
+    trained = result.trained
+    title = f"pool {tables.pool}: {tables.questions} questions, {tables.candidates} candidates"
+    head = selector_head(tables, trained=trained is not None)
+    for benchmark in all_benchmarks(trained):
+        lines = selector_table(tables, trained=trained, benchmark=benchmark)
+        _print(f"{title}{f', {benchmark}' if benchmark else ''}", head, lines, console)
+        if trained is not None:
+            found = difference_table(tables, trained=trained, benchmark=benchmark)
+            _print(f"Differences, pool {tables.pool}", DIFFERENCE_HEAD, found, console)
+    names, *shares = agreement_table(tables)
+    numbers = tuple(str(number) for number, _ in enumerate(names[1:], start=1))
+    lines = [
+        (f"{number}  {name}", *row) for number, (name, *row) in zip(numbers, shares, strict=True)
+    ]
+    _print("The same choice, in % of the questions", ("", *numbers), lines, console)
+
+
+def _print(
+    title: str, head: tuple[str, ...], rows: list[tuple[str, ...]], console: Console
+) -> None:
+    console.print(Text(title, style="bold"), soft_wrap=True)  # a table's own title wraps with it
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in head:
+        table.add_column(name, no_wrap=name != head[-1])
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console.print(table)
