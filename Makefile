@@ -1,6 +1,6 @@
 # make demo   set up and build a dataset on the testbed: no key, no GPU, no network but the index
 # make reproduce  set up, train and test the arms of Table 3 on the testbed (about ten minutes)
-# make related  set up and run W2SR and weak-to-strong reasoning on the testbed (about twenty minutes)
+# make related  set up and run W2SR and weak-to-strong reasoning on the testbed (about ten CPU minutes)
 # make test   set up and pass the tests
 # make check  set up and run linters, types and import layers
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
