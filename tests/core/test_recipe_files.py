@@ -10,7 +10,7 @@ import pytest
 
 from weak2wise_core.config import Recipe, Settings, W2SRRecipe, WeakToStrongRecipe
 from weak2wise_core.errors import RecipeError
-from weak2wise_core.recipe_files import check_files, named_files, trust_command_line
+from weak2wise_core.recipe_files import AnyRecipe, check_files, named_files, trust_command_line
 from weak2wise_core.recipes import parse_recipe
 
 SERVED = {"backend": "openai", "model": "m", "base_urls": ["http://127.0.0.1:9/v1"]}
