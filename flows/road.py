@@ -1,5 +1,6 @@
 """The road of one shard of questions through the stages of the method, in the paper's order."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
@@ -16,6 +17,7 @@ from tasks.select_golden import select_golden
 from tasks.stage import StageTask, stored_in
 from tasks.truncate_golden import truncate_golden
 from weak2wise_core.config import Recipe
+from weak2wise_core.dataset.contents import portions_of
 from weak2wise_core.records import (
     Attempt,
     CandidateTrace,
@@ -32,6 +34,7 @@ from weak2wise_core.selectors.measuring import readings_for
 from weak2wise_core.sharding import Shard
 from weak2wise_core.stages.rounds import rounds_of, settle_zero
 from weak2wise_core.stages.selecting import zero_scores
+from weak2wise_core.stores.portions import Portion
 
 R = TypeVar("R")
 
@@ -73,6 +76,24 @@ class Part:
     golden: list[GoldenReasoning] = field(default_factory=list)
     train: list[SFTExample] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
+    entered: Counter[str] = field(default_factory=Counter)
+    """Questions that came to each stage."""
+    settled: bool = True
+    """Whether nothing failed, so that the same shard need not travel again."""
+
+    def portions(self, questions: Sequence[Question]) -> list[Portion]:
+        """The rows, question by question."""
+        return list(
+            portions_of(
+                questions,
+                attempts=self.attempts,
+                candidates=self.candidates,
+                outcomes=self.outcomes,
+                measures=self.measures,
+                golden=self.golden,
+                train=self.train,
+            )
+        )
 
 
 class Road:
@@ -120,6 +141,7 @@ class Road:
 
     def give_up(self, error: Exception) -> Part:
         """Name every question that had not arrived when the shard failed."""
+        self.part.settled = False
         arrived = {row.question_id for row in self.part.train}
         arrived |= {row.question_id for row in self.part.rejections}
         arrived |= {row.question_id for row in self.part.attempts if row.verdict is Verdict.CORRECT}
@@ -232,7 +254,10 @@ class Road:
         """Run a stage over some questions of the shard."""
         name = self._shard.name + (f" from draw {self._first_draw}" if self._first_draw else "")
         inputs = {"recipe": self._recipe, **rows}
-        return await run_stage(stage, questions, session=self._runtime, shard=name, inputs=inputs)
+        result = await run_stage(stage, questions, session=self._runtime, shard=name, inputs=inputs)
+        self.part.entered[stage.name] += len(questions)
+        self.part.settled &= result.whole
+        return result
 
 
 def _of(questions: Iterable[Question], rows: Iterable[Any]) -> list[Question]:

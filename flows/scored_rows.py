@@ -72,14 +72,15 @@ class ScoredRows:
         usable = [one for one in self.candidates if key_of(one) in scored]
         ids = {one.question_id for one in usable}
         questions = [question for question in self.questions if question.id in ids]
-        gate = asyncio.Semaphore(runtime.recipe.execution.shards_in_flight)
+        execution = runtime.recipe.execution
+        largest = execution.shard_size(len(questions))
+        gate = asyncio.Semaphore(execution.shards_at_once(largest))
         stage = stored_in(task, runtime.data)
 
         async def one(shard: Shard) -> tuple[R, ...]:
             async with gate:
                 return await _run(stage, shard, usable, runtime, settings)
 
-        largest = runtime.recipe.execution.questions_per_task
         runtime.progress.questions = len(questions)
         parts = await gather_all([one(shard) for shard in shards_of(questions, largest=largest)])
         return [row for part in parts for row in part]

@@ -101,7 +101,9 @@ class Classroom:
         """
         self.progress.phase = f"{name} answers"
         stage = stored_in(answer_questions, self.run.data)
-        gate = asyncio.Semaphore(self.recipe.execution.shards_in_flight)
+        execution = self.recipe.execution
+        largest = execution.shard_size(len(prompts))
+        gate = asyncio.Semaphore(execution.shards_at_once(largest))
         inputs = {"model": model, "name": name, "draws": draws, "judged": judged}
 
         async def one(shard: Shard) -> Any:
@@ -114,7 +116,6 @@ class Classroom:
                     inputs=inputs,
                 )
 
-        largest = self.recipe.execution.questions_per_task
         parts = await gather_all([one(shard) for shard in shards_of(prompts, largest=largest)])
         place = {question.id: number for number, question in enumerate(prompts)}
         answers = [row for part in parts for row in part.rows]

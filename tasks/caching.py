@@ -81,6 +81,20 @@ def _read_by(stage: str, inputs: Mapping[str, Any]) -> tuple[Any, ...]:
     return VERSIONS[stage], TABLE_IDS, settings
 
 
+def build_settings(recipe: Recipe, *, prompts: PromptSet) -> dict[str, Any]:
+    """Everything in a recipe that changes what becomes of a question between load and format."""
+    return {
+        "stages": {
+            stage: [version, stage_settings(stage, recipe, prompts=prompts)]
+            for stage, version in VERSIONS.items()
+        },
+        "tables": TABLE_IDS,
+        "filter": recipe.filter.model_dump(mode="json"),
+        "draws": recipe.generate.samples_per_model,
+        "zero_score": recipe.zero_score.model_dump(mode="json", exclude={"annotations"}),
+    }
+
+
 def stage_settings(stage: str, recipe: Recipe, *, prompts: PromptSet) -> dict[str, Any]:
     """Everything in a recipe that changes the output of a stage, and nothing else."""
     return _READS[stage](recipe, prompts)

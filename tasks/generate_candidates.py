@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tasks.results import StageResult
 from tasks.runtime import current
-from tasks.stage import do_not_cache, over_questions, stage_task
+from tasks.stage import over_questions, stage_task, unsettled
 from weak2wise_core.config import Recipe
 from weak2wise_core.records import CandidateTrace, Question, Refusal
 from weak2wise_core.stages.generating import generate_candidates as candidates_of
@@ -32,5 +32,7 @@ async def generate_candidates(
         questions, one, stage=stage, shard=shard, record_type=CandidateTrace
     )
     if any(row.refusal is Refusal.REQUEST_REFUSED for row in result.rows):
-        do_not_cache()  # the recipe may be at fault; what was answered is in the reply store
+        return unsettled(
+            result
+        )  # the recipe may be at fault; what was answered is in the reply store
     return result

@@ -1,7 +1,7 @@
 """How far a build is: numbers that a display or an artifact may read at any moment."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,6 +53,32 @@ class Progress:
         if self._left.get((stage, shard), 0) == 0:
             self.cached[stage] += questions
         self._left[stage, shard] = questions
+
+    def report(self) -> dict[str, Any]:
+        """How far this process is, as plain values for another one; see `take`."""
+        return {
+            "accounts": [[*key, one.as_plain()] for key, one in self.accounts.items()],
+            "entered": dict(self.entered),
+            "cached": dict(self.cached),
+            "left": [[*key, count] for key, count in self._left.items()],
+        }
+
+    def take(self, reports: Iterable[Mapping[str, Any]]) -> None:
+        """Show what other processes reported, all of them together, in place of what is here."""
+        accounts: dict[tuple[str, str], Account] = {}
+        entered: Counter[str] = Counter()
+        cached: Counter[str] = Counter()
+        left: dict[tuple[str, str], int] = {}
+        for report in reports:
+            for stage, model, plain in report["accounts"]:
+                returned = Counter(plain["returned"])
+                account = Account(**(plain | {"returned": returned}))
+                accounts.setdefault((stage, model), Account()).absorb(account)
+            entered.update(report["entered"])
+            cached.update(report["cached"])
+            for stage, shard, count in report["left"]:
+                left[stage, shard] = max(count, left.get((stage, shard), 0))
+        self.accounts, self.entered, self.cached, self._left = accounts, entered, cached, left
 
     def left(self, stage: str) -> int:
         """Questions that a stage is done with."""

@@ -6,11 +6,11 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from weak2wise_core.dataset.contents import Contents
+from weak2wise_core.dataset.contents import Findings
 from weak2wise_core.dataset.publishing import Published, publish
 
 
 @task(name="publish_dataset", cache_policy=NO_CACHE, persist_result=False)
-async def publish_dataset(contents: Contents, data: Path) -> Published:
+async def publish_dataset(contents: Findings, data: Path) -> Published:
     """Write the dataset below the data folder, whole or not at all."""
     return await asyncio.to_thread(publish, contents, root=data / "datasets")

@@ -23,7 +23,7 @@ from tasks.local_models import sentence
 from tasks.progress import STAGES, Progress, account
 from tasks.runtime import Runtime
 from weak2wise_core.config import Recipe
-from weak2wise_core.dataset.contents import Contents
+from weak2wise_core.dataset.contents import Findings
 from weak2wise_core.dataset.drift import model_changes
 from weak2wise_core.dataset.manifest import counts, returned_models
 from weak2wise_core.dataset.publishing import Published
@@ -102,7 +102,7 @@ async def _update(artifact: Any, percent: float) -> None:
 
 
 async def report_run(
-    runtime: Runtime, *, contents: Contents | None, published: Published | None = None
+    runtime: Runtime, *, contents: Findings | None, published: Published | None = None
 ) -> None:
     """Write what was dropped, what was paid and where the dataset is, as artifacts."""
     note_model_changes(runtime.recipe, runtime.progress, contents=contents)
@@ -119,7 +119,7 @@ async def report_run(
 
 
 async def _report(
-    runtime: Runtime, *, contents: Contents | None, published: Published | None
+    runtime: Runtime, *, contents: Findings | None, published: Published | None
 ) -> None:
     dataset = runtime.recipe.dataset
     if contents is not None:
@@ -146,7 +146,7 @@ async def _report(
     )
 
 
-def note_model_changes(recipe: Recipe, progress: Progress, *, contents: Contents | None) -> None:
+def note_model_changes(recipe: Recipe, progress: Progress, *, contents: Findings | None) -> None:
     """Find the models that answer under other ids than before.
 
     The tables know the replies of earlier runs too; the accounts know those of a run that made no
@@ -157,7 +157,7 @@ def note_model_changes(recipe: Recipe, progress: Progress, *, contents: Contents
     progress.model_changes = model_changes(recipe, returned, earlier=progress.earlier)
 
 
-def drops(contents: Contents) -> list[dict[str, Any]]:
+def drops(contents: Findings) -> list[dict[str, Any]]:
     """Rejections counted by stage, kind and reason; at least one row."""
     found = Counter((item.stage, item.kind.value, item.reason) for item in contents.rejections)
     return [
@@ -166,7 +166,7 @@ def drops(contents: Contents) -> list[dict[str, Any]]:
     ] or [{"stage": "", "kind": "", "reason": "none", "questions": 0}]
 
 
-def rejected(contents: Contents) -> list[dict[str, Any]]:
+def rejected(contents: Findings) -> list[dict[str, Any]]:
     """Every rejection as a row for people; at least one row."""
     return [
         {
@@ -182,7 +182,7 @@ def rejected(contents: Contents) -> list[dict[str, Any]]:
     ] or [{"question": "", "stage": "", "kind": "", "reason": "none", "detail": ""}]
 
 
-def summary(progress: Progress, *, contents: Contents | None, published: Published | None) -> str:
+def summary(progress: Progress, *, contents: Findings | None, published: Published | None) -> str:
     """A short report in Markdown."""
     rows: list[tuple[str, object]] = []
     if contents is not None:

@@ -26,11 +26,14 @@ class StageResult(Generic[R]):
     record_type: type[R]
     rows: tuple[R, ...]
     rejections: tuple[Rejection, ...] = ()
+    settled: bool = True
+    """False where a row stands for a failure, so that another run may find more."""
 
     @property
     def whole(self) -> bool:
         """Nothing failed, so that the same inputs would give the same result again."""
-        return all(item.kind is RejectionKind.DROPPED for item in self.rejections)
+        dropped = all(item.kind is RejectionKind.DROPPED for item in self.rejections)
+        return self.settled and dropped
 
 
 class ParquetStageResult(Serializer):  # Serializer[Any] fails in 3.8.8

@@ -142,14 +142,27 @@ class Runtime(Session):
     """What the tasks of one build share."""
 
     def __init__(
-        self, recipe: Recipe, *, data: Path, progress: Progress | None = None, keys: Keys
+        self,
+        recipe: Recipe,
+        *,
+        data: Path,
+        progress: Progress | None = None,
+        keys: Keys,
+        prompts: PromptSet | None = None,
     ) -> None:
         """Prepare a build; see `Session`.
+
+        Args:
+            recipe: What is built.
+            data: Where replies, stage results and datasets are kept.
+            progress: Counters that somebody watches.
+            keys: The keys of all models, read already.
+            prompts: The wording; that of the recipe where absent.
 
         Raises:
             StoreError: The reply store cannot be opened.
         """
-        self.prompts: PromptSet = load_prompts(recipe.prompts)
+        self.prompts: PromptSet = prompts or load_prompts(recipe.prompts)
         super().__init__(
             data=data,
             keys=keys,
@@ -247,9 +260,27 @@ async def open_runtime(
         StoreError: The disk is full, or the reply store cannot be opened.
     """
     check_files(recipe, data=data)
+    async with open_share(recipe, data=data, progress=progress) as runtime:
+        yield runtime
+
+
+@asynccontextmanager
+async def open_share(
+    recipe: Recipe,
+    *,
+    data: Path,
+    progress: Progress | None = None,
+    prompts: PromptSet | None = None,
+) -> AsyncIterator[Runtime]:
+    """The same for a process that does a part of a build; its files were checked by the first.
+
+    Raises:
+        MissingKeyError: A model needs a key that is not there; found before anything is paid.
+        StoreError: The disk is full, or the reply store cannot be opened.
+    """
     keys = await read_recipe_keys(recipe)
     with closing(Reserve(data)) as reserve:
-        runtime = Runtime(recipe, data=data, progress=progress, keys=keys)
+        runtime = Runtime(recipe, data=data, progress=progress, keys=keys, prompts=prompts)
         async with _current_while_open(runtime, reserve):
             yield runtime
 

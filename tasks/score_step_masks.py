@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tasks.results import StageResult
 from tasks.runtime import WEAK, current
-from tasks.stage import do_not_cache, over_questions, stage_task
+from tasks.stage import over_questions, stage_task, unsettled
 from weak2wise_core.config import Recipe
 from weak2wise_core.records import CandidateTrace, MaskOutcomes, Question
 from weak2wise_core.scoring import has_unjudged
@@ -40,5 +40,5 @@ async def score_step_masks(
         questions, one, stage=stage, shard=shard, record_type=MaskOutcomes
     )
     if any(has_unjudged(row) for row in result.rows):
-        do_not_cache()  # nobody could judge, perhaps for want of time: replies are kept
+        return unsettled(result)  # nobody could judge, perhaps for want of time: replies are kept
     return result

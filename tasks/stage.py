@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -122,15 +123,16 @@ async def over_questions(
 
 def keep_only_whole(result: StageResult[Any]) -> None:
     """Keep the task engine from caching a result in which a question failed."""
-    if not result.whole:
-        do_not_cache()
-
-
-def do_not_cache() -> None:
-    """Keep the task engine from caching the result of the task that is running."""
     transaction = get_transaction()
-    if transaction is not None:
+    if not result.whole and transaction is not None:
         transaction.write_on_commit = False
+
+
+def unsettled(result: StageResult[R]) -> StageResult[R]:
+    """A result that is not kept although no question failed: it would hide a failure."""
+    found = replace(result, settled=False)
+    keep_only_whole(found)
+    return found
 
 
 def _rejection(question: Question, stage: str, error: ModelError | TraceFormatError) -> Rejection:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tasks.results import StageResult
 from tasks.runtime import current
-from tasks.stage import do_not_cache, over_questions, stage_task
+from tasks.stage import over_questions, stage_task, unsettled
 from weak2wise_core.config import Recipe
 from weak2wise_core.records import GoldenReasoning, Question
 from weak2wise_core.stages.truncating import truncate_golden as cut
@@ -40,5 +40,5 @@ async def truncate_golden(
         questions, one, stage=stage, shard=shard, record_type=GoldenReasoning
     )
     if truncator and truncator.account.refused > refusals_before:
-        do_not_cache()  # the rule stood in for a truncator that the recipe may have wrong
+        return unsettled(result)  # the rule stood in for a truncator that the recipe may have wrong
     return result

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
 from weak2wise_core.config import Backend, BudgetSettings, ModelSpec, Prices
@@ -152,6 +152,19 @@ class Account:
             )
         error.model, error.draw = model, draw
         return error
+
+    def as_plain(self) -> dict[str, Any]:
+        """Plain values for JSON, by the names of the fields."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
+
+    def absorb(self, other: "Account") -> None:
+        """Count what another process asked."""
+        for one in fields(self):
+            value = getattr(other, one.name)
+            if isinstance(value, Counter):
+                self.returned.update(value)
+            else:
+                setattr(self, one.name, getattr(self, one.name) + value)
 
     def add(self, reply: ChatReply, *, prices: Prices) -> None:
         """Count one paid reply."""

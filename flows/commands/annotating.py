@@ -14,8 +14,8 @@ from rich.console import Console
 from flows.commands.building import AsJson, read_recipe
 from weak2wise_core.annotating import FORMULA_SIGNS, Merged, merge
 from weak2wise_core.config import ZeroScoreAction
-from weak2wise_core.dataset.publishing import QUEUE
 from weak2wise_core.dataset.reading import DatasetFolder, open_dataset
+from weak2wise_core.dataset.writing import QUEUE
 from weak2wise_core.errors import InputFileError, UsageError
 from weak2wise_core.records import Question, QueuedQuestion
 from weak2wise_core.stores.files import atomic_write_bytes

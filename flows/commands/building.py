@@ -124,6 +124,7 @@ def run_build(recipe: Recipe, *, console: Console) -> dict[str, Any]:
 
     from flows.commands.display import watching
     from flows.commands.engine import engine_in_its_own_session
+    from tasks.loops import run
     from tasks.progress import Progress
 
     check_inputs(recipe)
@@ -135,7 +136,7 @@ def run_build(recipe: Recipe, *, console: Console) -> dict[str, Any]:
         clean_stop("build", stopped_by, console),
     ):
         try:
-            state = asyncio.run(_run_flow(recipe, progress, stopped_by))
+            state = run(_run_flow(recipe, progress, stopped_by))
         except ExternalSignal as stop:  # the engine takes SIGTERM over while a flow runs
             stopped_by.append(signal.SIGTERM)
             raise asyncio.CancelledError from stop
@@ -149,10 +150,12 @@ def check_inputs(recipe: Recipe) -> None:
         UsageError: A key is missing, the question file cannot be used, or the recipe names a file
             that it may not read.
     """
+    from tasks.loops import check_runner
     from tasks.runtime import check_keys, data_folder
     from weak2wise_core.questions import load_questions
 
     check_files(recipe, data=data_folder())
+    check_runner(recipe)
     check_keys(recipe)
     load_questions(recipe.questions)
 

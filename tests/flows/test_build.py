@@ -347,6 +347,7 @@ async def test_a_damaged_stage_result_is_made_anew(
 ) -> None:
     """Half a file, a deleted folder or a moved one costs a recomputation, not the build."""
     first = await (await build(testbed_recipe())).aresult()
+    shutil.rmtree(tmp_path / "data" / "shards")  # else no stage result is looked for
     for stage in ("select_golden", "score_step_masks"):
         (path, *_) = sorted((tmp_path / "data" / "results" / f"stage={stage}").iterdir())
         path.write_bytes(path.read_bytes()[:100])
@@ -358,7 +359,8 @@ async def test_a_damaged_stage_result_is_made_anew(
     again = Progress()
     await build(testbed_recipe(), progress=again)
     assert recomputed(again) == set()
-    shutil.rmtree(tmp_path / "data" / "results")
+    for name in ("results", "shards"):
+        shutil.rmtree(tmp_path / "data" / name)
     (tmp_path / "data").rename(tmp_path / "moved")
     moved = Progress()
     state = await build(testbed_recipe(), progress=moved, data=tmp_path / "moved")

@@ -11,6 +11,8 @@ class Runner(StrEnum):
     """Where the tasks of a build run."""
 
     ASYNC = "async"
+    DASK = "dask"
+    RAY = "ray"
 
 
 class Speculation(StrEnum):
@@ -32,9 +34,25 @@ class ExecutionSettings(Settings):
     """How fast, never what: nothing here is part of a cache key."""
 
     in_flight: PositiveInt = Field(256, description="model calls at once, all models together")
-    questions_per_task: int = Field(25, ge=1, le=1000, description="most questions in one shard")
-    shards_in_flight: PositiveInt = Field(16, description="shards worked on at once")
-    runner: Runner = Field(Runner.ASYNC, description="async: one event loop")
+    questions_per_task: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="most questions in one shard; 25, and 50 from 5,000 questions, 100 from 50,000",
+    )
+    shards_in_flight: PositiveInt | None = Field(
+        None,
+        description="shards worked on at once; 16, or as many as hold two questions for each call "
+        "in flight",
+    )
+    runner: Runner = Field(
+        Runner.ASYNC,
+        description="async: one event loop; dask or ray: several processes of this machine, among "
+        "which calls in flight, limits and budget are divided",
+    )
+    processes: PositiveInt | None = Field(
+        None, description="dask and ray: how many; one for each processor where absent"
+    )
     speculate: Speculation = Field(
         Speculation.AUTO,
         description="a race asks ahead where slots are idle, and some of that in vain; "
@@ -47,3 +65,23 @@ class ExecutionSettings(Settings):
         description="a build with more questions lost to failures publishes nothing (ours); "
         "malformed input rows are named but not counted here",
     )
+
+    def shard_size(self, questions: int) -> int:
+        """Most questions in one shard of a build with so many.
+
+        It grows in few steps: each step moves questions to other shards, whose rows are then put
+        together anew, though no model is asked again.
+        """
+        if self.questions_per_task is not None:
+            return self.questions_per_task
+        return next(size for least, size in _SHARD_SIZES if questions >= least)
+
+    def shards_at_once(self, questions: int) -> int:
+        """Shards of so many questions that are worked on at the same time."""
+        if self.shards_in_flight is not None:
+            return self.shards_in_flight
+        return max(_FEWEST_SHARDS, -(-2 * self.in_flight // max(questions, 1)))
+
+
+_SHARD_SIZES = ((50_000, 100), (5_000, 50), (0, 25))
+_FEWEST_SHARDS = 16

@@ -1,10 +1,11 @@
 """Everything that one build found, in the order of the question file."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Self, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from weak2wise_core.config import Recipe
+from weak2wise_core.dataset.tally import Tally
 from weak2wise_core.errors import BuildError
 from weak2wise_core.records import (
     Attempt,
@@ -13,28 +14,53 @@ from weak2wise_core.records import (
     MaskOutcomes,
     Question,
     Rejection,
-    ScoredTrace,
     SFTExample,
     TraceMeasure,
-    Verdict,
 )
-from weak2wise_core.scoring import score
+from weak2wise_core.stores.portions import Portion, PortionFile
 
-R = TypeVar(
-    "R",
-    Attempt,
-    CandidateTrace,
-    MaskOutcomes,
-    TraceMeasure,
-    GoldenReasoning,
-    SFTExample,
-    Rejection,
-)
+
+class Findings(Protocol):
+    """What a build found, wherever its rows lie."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """What was built."""
+        ...
+
+    @property
+    def rows(self) -> int:
+        """Rows of the question file, within the recipe's limit."""
+        ...
+
+    @property
+    def questions(self) -> Sequence[Question]:
+        """The usable questions, in the order of the file."""
+        ...
+
+    @property
+    def rejections(self) -> Sequence[Rejection]:
+        """Rows and questions that left, in any order."""
+        ...
+
+    @property
+    def prompts(self) -> Mapping[str, str]:
+        """Versions of the templates that were used."""
+        ...
+
+    @property
+    def tally(self) -> Tally:
+        """All portions, counted."""
+        ...
+
+    def portions(self) -> Iterator[Portion]:
+        """The rows of one question after the other, in the order of the file."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """The tables of a dataset.
+    """The findings of a small build, in memory.
 
     Every row of the question file is accounted for once: it is trained on, was solved by the weak
     model unaided, or left as a rejection with a name.
@@ -55,61 +81,112 @@ class Contents:
     prompts: Mapping[str, str] = field(default_factory=dict)
     """Versions of the templates that were used."""
 
-    def in_order(self) -> Self:
-        """The same tables, each sorted by the question file, then by strong model and draw."""
-        place = {question.id: number for number, question in enumerate(self.questions)}
+    @property
+    def tally(self) -> Tally:
+        """All portions, counted."""
+        found = Tally()
+        for portion in self.portions():
+            found.add(portion, recipe=self.recipe)
+        return found
 
-        def ordered(rows: Sequence[R]) -> tuple[R, ...]:
-            return tuple(sorted(rows, key=lambda row: _sort_key(row, place)))
-
-        return replace(
-            self,
-            attempts=ordered(self.attempts),
-            candidates=ordered(self.candidates),
-            outcomes=ordered(self.outcomes),
-            measures=ordered(self.measures),
-            golden=ordered(self.golden),
-            train=ordered(self.train),
-            rejections=ordered(self.rejections),
+    def portions(self) -> Iterator[Portion]:
+        """The rows of one question after the other, in the order of the file."""
+        yield from portions_of(
+            self.questions,
+            attempts=self.attempts,
+            candidates=self.candidates,
+            outcomes=self.outcomes,
+            measures=self.measures,
+            golden=self.golden,
+            train=self.train,
         )
 
-    @property
-    def solved(self) -> int:
-        """Questions that the weak model answers unaided; no trace is needed for them."""
-        return sum(attempt.verdict is Verdict.CORRECT for attempt in self.attempts)
 
-    @property
-    def scores(self) -> tuple[ScoredTrace, ...]:
-        """The step-mask score of every candidate that was asked about."""
-        return tuple(score(one, settings=self.recipe.step_mask) for one in self.outcomes)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredContents:
+    """The findings of a build of any size: its rows lie in files, only their places in memory."""
 
-    def check(self) -> None:
-        """Make sure that no row was lost.
+    recipe: Recipe
+    rows: int
+    questions: Sequence[Question]
+    files: Sequence[PortionFile]
+    tally: Tally
+    rejections: Sequence[Rejection] = ()
+    prompts: Mapping[str, str] = field(default_factory=dict)
 
-        Raises:
-            BuildError: The rows that came in are not the rows that went out.
-        """
-        out = len(self.train) + self.solved + len(self.rejections)
-        if out != self.rows:
-            raise BuildError(
-                f"{self.rows} rows came in, but {len(self.train)} are trained on, {self.solved} "
-                f"were solved and {len(self.rejections)} were rejected, {out} in all; nothing is "
-                "published. This is a fault of the program: please report it"
-            )
+    def portions(self) -> Iterator[Portion]:
+        """The rows of one question after the other, in the order of the file."""
+        places = {name: file for file in self.files for name in file.frames}
+        for question in self.questions:
+            if (file := places.get(question.id)) is not None:
+                yield file.read(question.id)
 
 
-def _sort_key(row: Any, place: dict[str, int]) -> tuple[int, str, str, int]:
-    # Rejected rows of the file have no question: they come after those that have one.
-    position = place.get(row.question_id, len(place))
-    draw = getattr(row, "draw", None)
-    return (
-        position,
-        row.question_id,
-        getattr(row, "strong_model", ""),
-        -1 if draw is None else draw,
-    )
+def portions_of(
+    questions: Iterable[Question],
+    *,
+    attempts: Iterable[Attempt] = (),
+    candidates: Iterable[CandidateTrace] = (),
+    outcomes: Iterable[MaskOutcomes] = (),
+    measures: Iterable[TraceMeasure] = (),
+    golden: Iterable[GoldenReasoning] = (),
+    train: Iterable[SFTExample] = (),
+) -> Iterator[Portion]:
+    """Tables taken apart by question; questions without a row are left out."""
+    tables: dict[str, dict[str, list[Any]]] = {
+        "attempts": _by_question(attempts),
+        "candidates": _by_question(candidates),
+        "outcomes": _by_question(outcomes),
+        "measures": _by_question(measures),
+        "golden": _by_question(golden),
+        "train": _by_question(train),
+    }
+    for question in questions:
+        rows = {name: tuple(table.get(question.id, ())) for name, table in tables.items()}
+        if any(rows.values()):
+            yield Portion(question_id=question.id, **rows)
+
+
+def in_order(findings: Findings) -> list[Rejection]:
+    """The rejections by the question file; rows of the file without a question come last."""
+    place = {question.id: number for number, question in enumerate(findings.questions)}
+    last = len(place)
+
+    def key(row: Rejection) -> tuple[int, str, int]:
+        draw = -1 if row.draw is None else row.draw
+        return place.get(row.question_id, last), row.question_id, draw
+
+    return sorted(findings.rejections, key=key)
+
+
+def check(findings: Findings) -> None:
+    """Make sure that no row was lost.
+
+    Raises:
+        BuildError: The rows that came in are not the rows that went out.
+    """
+    train, solved = findings.tally.count("rows", "train"), findings.tally.count("solved")
+    rejected = len(findings.rejections)
+    out = train + solved + rejected
+    if out != findings.rows:
+        raise BuildError(
+            f"{findings.rows} rows came in, but {train} are trained on, {solved} were solved and "
+            f"{rejected} were rejected, {out} in all; nothing is published. This is a fault of the "
+            "program: please report it"
+        )
 
 
 def by_id(questions: Iterable[Question]) -> dict[str, Question]:
     """Questions by their id."""
     return {question.id: question for question in questions}
+
+
+def _by_question(rows: Iterable[Any]) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for row in sorted(rows, key=_place):
+        found.setdefault(row.question_id, []).append(row)
+    return found
+
+
+def _place(row: Any) -> tuple[str, int]:
+    return getattr(row, "strong_model", ""), getattr(row, "draw", -1)

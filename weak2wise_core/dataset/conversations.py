@@ -4,8 +4,9 @@
 a folder with one reader: beside the other tables only Parquet can be the one that it loads first.
 """
 
-from collections.abc import Sequence
-from typing import Final
+import io
+from collections.abc import Iterable
+from typing import IO, Any, Final, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -40,15 +41,44 @@ SCHEMA: Final = pa.schema(
 _ROWS_A_GROUP: Final = 1024
 
 
-def conversations(rows: Sequence[SFTExample]) -> bytes:
-    """A Parquet file in memory: each row as `to_conversational` shapes it, in the given order.
+def conversations(rows: Iterable[SFTExample]) -> bytes:
+    """A Parquet file in memory: each row as `to_conversational` shapes it, in the given order."""
+    sink = io.BytesIO()
+    with ConversationsWriter(sink) as file:
+        for row in rows:
+            file.add(row)
+    return sink.getvalue()
+
+
+class ConversationsWriter:
+    """Writes each row as `to_conversational` shapes it, with one group of rows in memory.
 
     The same rows give the same bytes with the same version of pyarrow.
     """
-    sink = pa.BufferOutputStream()
-    options = {"version": "2.6", "compression": "zstd", "write_page_checksum": True}
-    with pq.ParquetWriter(sink, SCHEMA, **options) as writer:
-        for start in range(0, len(rows), _ROWS_A_GROUP):
-            group = [dict(to_conversational(row)) for row in rows[start : start + _ROWS_A_GROUP]]
-            writer.write_table(pa.Table.from_pylist(group, schema=SCHEMA))
-    return bytes(sink.getvalue())
+
+    def __init__(self, sink: IO[bytes]) -> None:
+        """Begin a file."""
+        options = {"version": "2.6", "compression": "zstd", "write_page_checksum": True}
+        self._writer = pq.ParquetWriter(sink, SCHEMA, **options)
+        self._waiting: list[dict[str, Any]] = []
+
+    def add(self, row: SFTExample) -> None:
+        """Append one row."""
+        self._waiting.append(dict(to_conversational(row)))
+        if len(self._waiting) == _ROWS_A_GROUP:
+            self._flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """End the file."""
+        try:
+            if kind is None and self._waiting:
+                self._flush()
+        finally:
+            self._writer.close()
+
+    def _flush(self) -> None:
+        self._writer.write_table(pa.Table.from_pylist(self._waiting, schema=SCHEMA))
+        self._waiting = []

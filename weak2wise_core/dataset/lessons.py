@@ -16,7 +16,7 @@ from weak2wise_core.dataset.card import CHAT
 from weak2wise_core.dataset.conversations import conversations
 from weak2wise_core.dataset.manifest import by_reason
 from weak2wise_core.dataset.preferences import preferences
-from weak2wise_core.dataset.publishing import Published, plain_json, publish_files
+from weak2wise_core.dataset.publishing import Published, plain_json, publish_folder
 from weak2wise_core.records import (
     Answer,
     Question,
@@ -62,8 +62,13 @@ def publish_lessons(lessons: Lessons, *, root: Path) -> Published:
     Raises:
         StoreError: The folder cannot be written; nothing is left behind.
     """
-    return publish_files(
-        _files(lessons), name=lessons.name, head=_head(lessons), describe=lessons_card, root=root
+
+    def write(folder: Path) -> None:
+        for name, data in _files(lessons).items():
+            (folder / name).write_bytes(data)
+
+    return publish_folder(
+        lessons.name, write=write, head=lambda: _head(lessons), describe=lessons_card, root=root
     )
 
 

@@ -5,64 +5,61 @@ the same manifest. What one run paid is the run's affair, not the dataset's.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
+from fractions import Fraction
 from typing import Any
 
 from weak2wise_core.config import Recipe
-from weak2wise_core.dataset.contents import Contents
+from weak2wise_core.dataset.contents import Findings
 from weak2wise_core.dataset.returned import changed
+from weak2wise_core.dataset.tally import Tally
 from weak2wise_core.dataset.zero_scores import zero_scores
 from weak2wise_core.gateway import price
-from weak2wise_core.records import (
-    Rejection,
-    RejectionKind,
-    Spent,
-    Truncation,
-    Usage,
-)
-from weak2wise_core.scoring import has_unjudged
+from weak2wise_core.records import Rejection, RejectionKind, Usage
 
 FORMAT = "weak2wise.dataset/1"
 
 
-def summary(contents: Contents) -> dict[str, Any]:
+def summary(findings: Findings) -> dict[str, Any]:
     """The part of a manifest that does not depend on how the tables are written."""
-    recipe, models = contents.recipe, returned_models(contents)
-    change, zeros = changed(models), zero_scores(contents)
+    recipe, models, tally = findings.recipe, returned_models(findings), findings.tally
+    change, zeros = changed(models), zero_scores(findings)
     return {
-        "counts": counts(contents),
-        "dropped": by_reason(contents.rejections, RejectionKind.DROPPED),
-        "quarantined": by_reason(contents.rejections, RejectionKind.QUARANTINED),
-        "candidates_refused": _refused(contents),
+        "counts": counts(findings),
+        "dropped": by_reason(findings.rejections, RejectionKind.DROPPED),
+        "quarantined": by_reason(findings.rejections, RejectionKind.QUARANTINED),
+        "candidates_refused": _refused(tally),
         "candidates_marked": {
-            "answer_leak": sum(one.answer_leak for one in contents.candidates),
-            "told_answer": sum(one.told_answer for one in contents.candidates),
+            "answer_leak": tally.count("marked", "answer_leak"),
+            "told_answer": tally.count("marked", "told_answer"),
         },
-        "golden": _golden(contents),
+        "golden": _golden(tally),
         **({"zero_score": zeros} if zeros else {}),
         "models": models,
         **({"models_changed": change} if change else {}),
-        "prompts": dict(contents.prompts),
+        "prompts": dict(findings.prompts),
         "settings": settings_of(recipe),
-        "cost": cost(contents),
+        "cost": cost(findings),
     }
 
 
-def counts(contents: Contents) -> dict[str, int]:
+def counts(findings: Findings) -> dict[str, int]:
     """Rows at every station; rows = train + solved + dropped + quarantined."""
-    kinds = Counter(item.kind for item in contents.rejections)
+    kinds = Counter(item.kind for item in findings.rejections)
+    tally = findings.tally
+    refused = sum(n for (_, reason), n in tally.under("refused").items() if reason)
     return {
-        "rows": contents.rows,
-        "questions": len(contents.questions),
-        "solved": contents.solved,
-        "candidates": len(contents.candidates),
-        "candidates_refused": sum(one.refusal is not None for one in contents.candidates),
-        "scored": len(contents.outcomes),
-        "set_aside": sum(has_unjudged(one) for one in contents.outcomes),
-        "mask_levels_asked": sum(sum(one.asked) for one in contents.outcomes),
-        "golden": len(contents.golden),
-        "train": len(contents.train),
-        "train_tokens": sum(row.tokens for row in contents.train),
+        "rows": findings.rows,
+        "questions": len(findings.questions),
+        "solved": tally.count("solved"),
+        "candidates": tally.count("rows", "candidates"),
+        "candidates_refused": refused,
+        "scored": tally.count("rows", "outcomes"),
+        "set_aside": tally.count("set_aside"),
+        "mask_levels_asked": tally.count("mask_levels_asked"),
+        "golden": tally.count("rows", "golden"),
+        "train": tally.count("rows", "train"),
+        "train_tokens": tally.count("train_tokens"),
         "dropped": kinds[RejectionKind.DROPPED],
         "quarantined": kinds[RejectionKind.QUARANTINED],
     }
@@ -96,30 +93,34 @@ def settings_of(recipe: Recipe) -> dict[str, Any]:
     return plain
 
 
-def cost(contents: Contents) -> list[dict[str, Any]]:
+def cost(findings: Findings) -> list[dict[str, Any]]:
     """What the replies behind the tables took, by stage and model, at the recipe's prices.
 
     A reply counts where it was used, whether this build or an earlier one paid for it.
     """
+    totals: dict[tuple[str, str], Counter[str]] = {}
+    for (stage, model, _, name), number in findings.tally.under("spent").items():
+        totals.setdefault((stage, model), Counter())[name] += number
     return [
-        _priced(stage, model, [item for item in items if item.model == model], contents.recipe)
-        for stage, rows in _spent(contents).items()
-        for items in [[item for spent in rows for item in spent]]
-        for model in sorted({item.model for item in items})
+        _priced(stage, model, totals[stage, model], findings.recipe)
+        for stage, model in sorted(totals, key=lambda one: (_STAGES.index(one[0]), one[1]))
     ]
 
 
-def _priced(stage: str, model: str, items: Sequence[Spent], recipe: Recipe) -> dict[str, Any]:
+_STAGES = ("filter_qa", "generate_candidates", "score_step_masks", "truncate_golden")
+
+
+def _priced(stage: str, model: str, total: Counter[str], recipe: Recipe) -> dict[str, Any]:
     usage = Usage(
-        prompt_tokens=sum(item.prompt_tokens for item in items),
-        completion_tokens=sum(item.completion_tokens for item in items),
-        reasoning_tokens=sum(item.reasoning_tokens for item in items),
-        cached_tokens=sum(item.cached_tokens for item in items),
+        prompt_tokens=total["prompt_tokens"],
+        completion_tokens=total["completion_tokens"],
+        reasoning_tokens=total["reasoning_tokens"],
+        cached_tokens=total["cached_tokens"],
     )
     return {
         "stage": stage,
         "model": model,
-        "calls": sum(item.calls for item in items),
+        "calls": total["calls"],
         "prompt_tokens": usage.prompt_tokens,
         "cached_tokens": usage.cached_tokens,
         "completion_tokens": usage.completion_tokens,
@@ -137,50 +138,33 @@ def by_reason(rejections: Iterable[Rejection], kind: RejectionKind) -> dict[str,
     return {stage: dict(sorted(counter.items())) for stage, counter in sorted(found.items())}
 
 
-def _refused(contents: Contents) -> dict[str, dict[str, int]]:
-    found: dict[str, Counter[str]] = {}
-    for one in contents.candidates:
-        counter = found.setdefault(one.strong_model, Counter())
-        if one.refusal is not None:
-            counter[one.refusal.value] += 1
-    return {model: dict(sorted(counter.items())) for model, counter in sorted(found.items())}
+def _refused(tally: Tally) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for (model, reason), number in tally.under("refused").items():
+        found.setdefault(model, {}).update({reason: number} if reason else {})
+    return found
 
 
-def _golden(contents: Contents) -> dict[str, Any]:
-    golden = contents.golden
-    cut = [
-        one
-        for one in golden
-        if one.truncation not in (Truncation.NOT_NEEDED, Truncation.NONE_COULD)
-    ]
+def _golden(tally: Tally) -> dict[str, Any]:
+    rows = tally.count("rows", "golden")
+    named = ("by_strong_model", "by_source", "by_truncation")
     return {
-        "by_strong_model": dict(sorted(Counter(one.strong_model for one in golden).items())),
-        "by_source": dict(sorted(Counter(one.source.value for one in golden).items())),
-        "by_truncation": dict(sorted(Counter(one.truncation.value for one in golden).items())),
-        "mean_score": _mean([one.score for one in golden]),
-        "mean_tokens_before": _mean([one.normal_tokens for one in golden]),
-        "mean_tokens_after": _mean([one.golden_tokens for one in golden]),
-        "truncated": len(cut),
+        **{name: {key: n for (key,), n in tally.under("golden", name).items()} for name in named},
+        "mean_score": _mean(tally.score, rows),
+        "mean_tokens_before": _mean(tally.count("tokens", "before"), rows),
+        "mean_tokens_after": _mean(tally.count("tokens", "after"), rows),
+        "truncated": tally.count("truncated"),
     }
 
 
-def _mean(values: Sequence[float]) -> float | None:
-    return round(sum(values) / len(values), 6) if values else None
+def _mean(total: Fraction | int, rows: int) -> float | None:
+    return round(float(Fraction(total) / rows), 6) if rows else None
 
 
-def returned_models(contents: Contents) -> dict[str, dict[str, int]]:
+def returned_models(findings: Findings) -> dict[str, dict[str, int]]:
     """Calls by the names of the recipe and the model ids that the replies named."""
     found: dict[str, Counter[str]] = {}
-    for spent in (item for rows in _spent(contents).values() for row in rows for item in row):
-        found.setdefault(spent.model, Counter())[spent.returned] += spent.calls
+    for (_, model, returned, name), number in findings.tally.under("spent").items():
+        if name == "calls":
+            found.setdefault(model, Counter())[returned] += number
     return {name: dict(sorted(counter.items())) for name, counter in sorted(found.items())}
-
-
-def _spent(contents: Contents) -> Mapping[str, list[Sequence[Spent]]]:
-    """What the rows of every stage took."""
-    return {
-        "filter_qa": [row.spent for row in contents.attempts],
-        "generate_candidates": [row.spent for row in contents.candidates],
-        "score_step_masks": [row.spent for row in contents.outcomes],
-        "truncate_golden": [row.spent for row in contents.golden],
-    }

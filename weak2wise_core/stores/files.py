@@ -92,7 +92,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             yield beside
         except OSError as error:
             raise _cannot_write(path, error) from error
-        _settle(beside, path)
+        settle(beside, path)
 
 
 @contextmanager
@@ -131,7 +131,12 @@ def remove_abandoned(folder: Path) -> None:
                 _unlock(mark)
 
 
-def _settle(beside: Path, path: Path) -> None:
+def settle(beside: Path, path: Path) -> None:
+    """Bring a filled scratch folder to the disk and give it its name, unless that is taken.
+
+    Raises:
+        StoreError: It cannot be done.
+    """
     try:
         _sync_tree(beside)
         if not path.is_dir():

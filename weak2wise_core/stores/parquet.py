@@ -5,27 +5,45 @@ table is refused by name and not by a missing column. The same rows give the sam
 same version of pyarrow, in every process and on every machine.
 """
 
-import types
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields, is_dataclass
-from enum import Enum
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any, Final, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
+from types import TracebackType
+from typing import IO, Any, Final, Generic, Self, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from weak2wise_core.errors import InputFileError, StoreError
+from weak2wise_core.stores.converting import maker
 from weak2wise_core.stores.files import atomic_write_bytes
 from weak2wise_core.stores.tables import ROWS_KEY, TABLE_KEY, TABLES, VERSION_KEY, TableSpec
 
-__all__ = ["TABLES", "TableSpec", "describe", "from_bytes", "read", "to_bytes", "write"]
+__all__ = [
+    "ROWS_A_GROUP",
+    "TABLES",
+    "TableSpec",
+    "TableWriter",
+    "describe",
+    "from_bytes",
+    "read",
+    "to_bytes",
+    "write",
+]
 
 R = TypeVar("R")
-Converter: TypeAlias = Callable[[Any], Any]
 
-_ROWS_A_GROUP: Final = 1024
+ROWS_A_GROUP: Final = 1024
+"""Rows that are written, and can be read, together."""
+WRITING: Final[Mapping[str, Any]] = {
+    "version": "2.6",
+    "data_page_version": "1.0",
+    "compression": "zstd",
+    "compression_level": 3,
+    "use_dictionary": False,  # the texts hardly repeat
+    "write_page_checksum": True,
+}
 _NOT_OURS_TO_TELL: Final = (TABLE_KEY, VERSION_KEY, ROWS_KEY, b"ARROW:schema")
 
 
@@ -44,26 +62,85 @@ def to_bytes(
             a score is not finite; the message names record and column.
         TypeError: A record is not of `record_type`.
     """
-    spec = TABLES[record_type]
-    for record in records:
-        if type(record) is not record_type:
-            raise TypeError(f"table {spec.id} takes {record_type.__name__}, found {record!r:.200}")
-    columns = [_to_arrow(records, column, spec=spec) for column in spec.columns]
-    own = spec.schema.metadata | {ROWS_KEY: str(len(records)).encode()}
-    schema = spec.schema.with_metadata(_encoded(extra or {}) | own)
     sink = pa.BufferOutputStream()
-    pq.write_table(
-        pa.Table.from_arrays(columns, schema=schema),
-        sink,
-        row_group_size=_ROWS_A_GROUP,
-        version="2.6",
-        data_page_version="1.0",
-        compression="zstd",
-        compression_level=3,
-        use_dictionary=False,  # the texts hardly repeat
-        write_page_checksum=True,
-    )
+    with TableWriter(sink, record_type, rows=len(records), extra=extra) as table:
+        for record in records:
+            table.add(record)
     return bytes(sink.getvalue())
+
+
+class TableWriter(Generic[R]):
+    """Writes a Parquet file group by group: no more than one group of records is in memory.
+
+    The file is that of `to_bytes`, byte for byte.
+    """
+
+    def __init__(
+        self,
+        sink: IO[bytes] | pa.NativeFile,
+        record_type: type[R],
+        *,
+        rows: int,
+        extra: Mapping[str, str] | None = None,
+    ) -> None:
+        """Begin a file.
+
+        Args:
+            sink: Where its bytes go.
+            record_type: One of the keys of `TABLES`.
+            rows: How many records will be added.
+            extra: Further metadata of the file; `describe` returns it.
+        """
+        self._kind = record_type
+        self._spec = TABLES[record_type]
+        own = self._spec.schema.metadata | {ROWS_KEY: str(rows).encode()}
+        self._schema = self._spec.schema.with_metadata(_encoded(extra or {}) | own)
+        self._writer = pq.ParquetWriter(sink, self._schema, **WRITING)
+        self._waiting: list[R] = []
+        self._missing = rows
+        self._written = False
+
+    def add(self, record: R) -> None:
+        """Append one record.
+
+        Raises:
+            StoreError: It holds what no file can hold, see `to_bytes`.
+            TypeError: It is not of the table's type.
+        """
+        if type(record) is not self._kind:
+            raise TypeError(
+                f"table {self._spec.id} takes {self._kind.__name__}, found {record!r:.200}"
+            )
+        self._waiting.append(record)
+        if len(self._waiting) == ROWS_A_GROUP:
+            self._flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        """End the file.
+
+        Raises:
+            ValueError: It did not get the number of records that it was promised.
+        """
+        try:
+            if kind is None:
+                if self._waiting or not self._written:
+                    self._flush()
+                if self._missing:
+                    raise ValueError(f"table {self._spec.id}: {self._missing} records are missing")
+        finally:
+            self._writer.close()
+
+    def _flush(self) -> None:
+        columns = [_to_arrow(self._waiting, one, spec=self._spec) for one in self._spec.columns]
+        self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema))
+        self._missing -= len(self._waiting)
+        self._written = True
+        self._waiting = []
 
 
 def from_bytes(data: bytes, record_type: type[R]) -> list[R]:
@@ -134,10 +211,8 @@ def _open(data: bytes) -> pq.ParquetFile:
     return pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
 
 
-def _to_arrow(records: Sequence[Any], column: pa.Field, *, spec: TableSpec) -> pa.ChunkedArray:
-    starts = range(0, len(records), _ROWS_A_GROUP)  # in groups, for one array holds at most 2 GiB
-    chunks = [_chunk(records[start : start + _ROWS_A_GROUP], column, spec=spec) for start in starts]
-    array = pa.chunked_array(chunks, type=column.type)
+def _to_arrow(records: Sequence[Any], column: pa.Field, *, spec: TableSpec) -> pa.Array:
+    array = _chunk(records, column, spec=spec)
     if array.null_count and not column.nullable:
         raise TypeError(f"table {spec.id}, column {column.name}: a value is missing")
     if pa.types.is_floating(column.type) and pc.all(pc.is_finite(array)).as_py() is False:
@@ -216,37 +291,7 @@ def _named(schema: pa.Schema) -> str:
 
 
 def _to_records(columns: Mapping[str, list[Any]], record_type: type[R]) -> list[R]:
-    make = _maker(record_type)
+    make = maker(record_type)
     names = list(columns)
     rows = zip(*columns.values(), strict=True)
     return [make(dict(zip(names, row, strict=True))) for row in rows]
-
-
-def _maker(record_type: type[Any]) -> Converter:
-    """What turns the plain values of one row into a record."""
-    hints = get_type_hints(record_type)
-    converters = {field.name: _converter(hints[field.name]) for field in fields(record_type)}
-
-    def make(row: Mapping[str, Any]) -> Any:
-        return record_type(**{name: convert(row[name]) for name, convert in converters.items()})
-
-    return make
-
-
-def _converter(hint: Any) -> Converter:
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin in (Union, types.UnionType):
-        inner = _converter(next(item for item in arguments if item is not types.NoneType))
-        return lambda value: None if value is None else inner(value)
-    if origin is tuple:
-        inner = _converter(arguments[0])
-        return lambda values: tuple(map(inner, values))
-    if isinstance(hint, type) and is_dataclass(hint):
-        return _maker(hint)
-    if isinstance(hint, type) and issubclass(hint, Enum):
-        return hint
-    return _as_it_is
-
-
-def _as_it_is(value: Any) -> Any:
-    return value

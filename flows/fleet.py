@@ -1,0 +1,239 @@
+"""The shards of a build in several processes of this machine, started by Dask or Ray."""
+
+import asyncio
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from prefect.client.orchestration import get_client
+from prefect.logging import get_run_logger
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.task_runners import TaskRunner
+
+from flows.carrying import Delivery, Load, Parcel, carry_shards
+from flows.travelling import Done, Luggage
+from tasks.loops import check_runner
+from tasks.runtime import Runtime
+from tasks.shards import keep
+from weak2wise_core.config import Recipe, Runner
+from weak2wise_core.errors import BudgetReachedError, Weak2WiseError
+from weak2wise_core.records import Rejection, RejectionKind
+from weak2wise_core.sharding import Shard
+from weak2wise_core.shares import Spending, dealt, divided, most_processes
+from weak2wise_core.stages.gathering import gather_all
+
+TRIES = 2
+"""How often a group of shards is sent out whose process dies."""
+_SECONDS_BETWEEN_LOOKS = 1.0
+
+
+@dataclass(slots=True)
+class Round:
+    """What came of sending shards out once."""
+
+    deliveries: list[Delivery] = field(default_factory=list)
+    stopped: str = ""
+    """Why a process stopped early, if one did."""
+    broken: str = ""
+    """Why a process ended without a word, if one did."""
+
+
+async def travel_elsewhere(
+    shards: Sequence[Shard],
+    *,
+    runtime: Runtime,
+    luggage: Luggage,
+    scratch: Path,
+    done: Done,
+) -> None:
+    """Carry every shard as `flows.travelling.travel` does, in several processes.
+
+    Each process has its own part of the calls in flight, of the limits of every model and of the
+    budget. Where one used its part of the budget up, what the others left is divided again.
+
+    Raises:
+        BudgetReachedError: The build may not spend more; other errors stop it as well.
+    """
+    fleet = Fleet(runtime, luggage=luggage, scratch=scratch)
+    pending, tries, spent = {shard.name: shard for shard in shards}, 0, Spending()
+    found = Round()
+    with task_runner(runtime.recipe, processes(runtime.recipe, len(shards))) as runner:
+        while pending:
+            found = await fleet.send(list(pending.values()), runner, spent=spent)
+            for result in (one for delivery in found.deliveries for one in delivery.results):
+                del pending[result.shard]
+                done(result)
+            tries += bool(found.broken)
+            before, spent = spent, fleet.spent
+            if found.broken and tries == TRIES:
+                break
+            if found.stopped and not found.broken and spent == before:
+                raise BudgetReachedError(_reached(runtime.recipe, spent))
+    for shard in pending.values():
+        done(await asyncio.to_thread(_lost, shard, found.broken, scratch, runtime.recipe))
+
+
+class Fleet:
+    """Sends groups of shards out and listens to how far they are."""
+
+    def __init__(self, runtime: Runtime, *, luggage: Luggage, scratch: Path) -> None:
+        self._runtime = runtime
+        self._luggage = luggage
+        self._scratch = scratch
+        self._reports = scratch / "reports"
+        self._sent = 0
+
+    async def send(
+        self, shards: Sequence[Shard], runner: TaskRunner[Any], *, spent: Spending
+    ) -> Round:
+        """Send shards to as many processes as can share the work; what they bring back."""
+        async with get_client() as client:
+            url = str(client.api_url)  # else every process would start a server of its own
+        listener = asyncio.create_task(self._listen())
+        try:
+            with temporary_settings({PREFECT_API_URL: url}):
+                futures = [
+                    runner.submit(carry_shards, {"parcel": Parcel(load)})
+                    for load in self._loads(shards, spent)
+                ]
+            return _joined(await gather_all([_delivery(one) for one in futures]))
+        finally:
+            listener.cancel()
+            with suppress(asyncio.CancelledError):
+                await listener
+            self._hear()
+
+    @property
+    def spent(self) -> Spending:
+        """What was paid so far."""
+        progress = self._runtime.progress
+        return Spending(calls=progress.calls, usd=progress.usd)
+
+    def _loads(self, shards: Sequence[Shard], spent: Spending) -> Iterator[Load]:
+        recipe, data = self._runtime.recipe, self._runtime.data
+        parts = processes(recipe, len(shards))
+        shares = divided(recipe, parts, spent=spent)
+        for share, group in zip(shares, dealt(shards, parts), strict=True):
+            self._sent += 1
+            yield Load(
+                recipe=share,
+                prompts=self._runtime.prompts,
+                data=data,
+                shards=tuple(group),
+                luggage=self._luggage.of_all(group),
+                scratch=self._scratch,
+                report=self._reports / f"group {self._sent}.json",
+            )
+
+    async def _listen(self) -> None:
+        while True:
+            await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
+            self._hear()
+
+    def _hear(self) -> None:
+        paths = sorted(self._reports.glob("*.json"))
+        self._runtime.progress.take(json.loads(path.read_text()) for path in paths)
+
+
+def processes(recipe: Recipe, shards: int) -> int:
+    """How many processes a build uses: as the recipe says, and no more than can share its work."""
+    wanted = recipe.execution.processes or os.cpu_count() or 1
+    return max(1, min(wanted, most_processes(recipe), shards))
+
+
+@contextmanager
+def task_runner(recipe: Recipe, count: int) -> Iterator[TaskRunner[Any]]:
+    """Processes that wait for work, for as long as the block lasts.
+
+    Raises:
+        MissingExtraError: Dask or Ray is not installed.
+    """
+    check_runner(recipe)
+    kind = recipe.execution.runner
+    made = _dask(count) if kind is Runner.DASK else _ray(count)
+    get_run_logger().info("%d processes by %s", count, kind.value)
+    with made as runner:
+        yield runner
+
+
+def _dask(count: int) -> TaskRunner[Any]:
+    import dask
+    from prefect_dask.task_runners import DaskTaskRunner
+
+    # A process of a build starts others, for math-verify; a daemon may not.
+    dask.config.set({"distributed.worker.daemon": False})
+    return DaskTaskRunner(
+        cluster_kwargs={
+            "n_workers": count,
+            "threads_per_worker": 1,
+            "processes": True,
+            "dashboard_address": None,
+        }
+    )
+
+
+def _ray(count: int) -> TaskRunner[Any]:
+    from prefect_ray.task_runners import RayTaskRunner
+
+    made: TaskRunner[Any] = RayTaskRunner(
+        init_kwargs={"num_cpus": count, "include_dashboard": False, "log_to_driver": False}
+    )
+    return made
+
+
+async def _delivery(future: Any) -> Delivery | BaseException:
+    """What a process brings back, or how it ended; errors of the whole build are raised."""
+    try:
+        return cast("Delivery", await asyncio.to_thread(future.result))
+    except Weak2WiseError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a process died, in whatever way the runner says so
+        return error
+
+
+def _joined(found: Sequence[Delivery | BaseException]) -> Round:
+    joined = Round()
+    for one in found:
+        if isinstance(one, BaseException):
+            joined.broken = f"{type(one).__name__}: {one}"[:300]
+            get_run_logger().error("a process of the build ended: %s", joined.broken)
+        else:
+            joined.deliveries.append(one)
+            joined.stopped = joined.stopped or one.stopped
+    return joined
+
+
+def _reached(recipe: Recipe, spent: Spending) -> str:
+    usd, calls = recipe.budget.usd, recipe.budget.calls
+    return (
+        f"the budget is reached: {spent.calls} calls and {spent.usd:.4f} USD were spent of "
+        f"{'unlimited' if calls is None else calls} calls and "
+        f"{'unlimited' if usd is None else usd} USD, and what is left is too little for every "
+        "process. Every reply is kept: raise the budget and start the same build again to go on"
+    )
+
+
+def _lost(shard: Shard, cause: str, scratch: Path, recipe: Recipe) -> Any:
+    """A shard whose process died again and again."""
+    rejections = [
+        Rejection(
+            question_id=question.id,
+            stage="shard",
+            kind=RejectionKind.QUARANTINED,
+            reason="shard_failed",
+            detail=f"shard {shard.name}: the process that carried it ended ({cause})",
+        )
+        for question in shard.questions
+    ]
+    return keep(
+        scratch / f"{shard.name}.portions",
+        shard=shard.name,
+        portions=(),
+        rejections=rejections,
+        entered={},
+        recipe=recipe,
+    )
