@@ -21,7 +21,7 @@ from tasks.stage import stored_in
 from tasks.teaching import TeachingProgress, publish_lessons_task, publish_report
 from tasks.train_sft import announce_model, report_training, train_sft
 from tasks.training_jobs import plan_job
-from weak2wise_core.config import EvaluationSettings, ModelSpec, TrainingSettings
+from weak2wise_core.config import EvaluationSettings, ModelSpec, Runner, TrainingSettings
 from weak2wise_core.dataset.lessons import Lessons
 from weak2wise_core.dataset.publishing import Published
 from weak2wise_core.dataset.reading import open_dataset
@@ -233,6 +233,11 @@ def check_recipe(recipe: RelatedRecipe) -> None:
         raise RecipeError(
             "this method compares models on benchmarks, and the recipe has none: name at least one "
             "in evaluation.benchmarks, as in {kind: math500, path: data/math500.jsonl}"
+        )
+    if recipe.execution.runner is not Runner.ASYNC:
+        raise RecipeError(
+            f"execution.runner is {recipe.execution.runner.value}, and this method runs in one "
+            "event loop: leave it out, or set it to async"
         )
     require_packages(recipe.training)
     check_inputs([recipe.models.specs()[recipe.trained]], recipe.evaluation, results=None)
