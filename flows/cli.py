@@ -56,7 +56,9 @@ def _register() -> None:
         comparing,
         evaluating,
         exporting,
+        outputs,
         planning,
+        recovering,
         replies,
         teaching,
         traces,
@@ -71,6 +73,9 @@ def _register() -> None:
     app.command("w2sr")(teaching.w2sr)
     app.command("weak-to-strong")(teaching.weak_to_strong)
     app.command("compare")(comparing.compare)
+    app.command("agree")(outputs.agree)
+    app.command("pairs")(outputs.pairs)
+    app.command("rgr")(recovering.rgr)
     app.command("verify")(traces.verify)
     app.command("truncate")(traces.truncate)
     app.command("mask")(traces.mask)
