@@ -6,11 +6,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from flows.cli import app
-from tests.core.teaching.test_recovering import evaluation
+from tests.core.evaluation.test_publishing import evaluation
 from tests.core.teaching.test_results_files import table
 from weak2wise_core.errors import UsageError
 from weak2wise_core.evaluation.publishing import publish_evaluation
@@ -207,13 +206,17 @@ def test_rgr_without_a_gap_is_undefined_by_name(tmp_path: Path, best: int | None
 
 
 def test_rgr_reads_folders_of_evaluate_beside_tables(tmp_path: Path) -> None:
-    """A table gets the name of the folder's benchmark; other questions are refused."""
-    from weak2wise_core.evaluation.records import Evaluation
-    from weak2wise_core.records import EvaluatedSample
-
-    assert Evaluation
-    assert EvaluatedSample
-    empty = publish_evaluation(evaluation(3), root=tmp_path / "results").folder
-    with pytest.raises(UsageError, match="not asked"):
-        run("rgr", "--before", empty, "--before-cot", empty, "--after",
-            answers(tmp_path / "a.jsonl", 3), "--benchmark", "b")  # fmt: skip
+    """A table takes the name of the folder's benchmark, and must have its questions."""
+    folder = publish_evaluation(evaluation("1000"), root=tmp_path / "results").folder
+    given = ("rgr", "--before", folder, "--before-cot", folder / "results.json", "--resamples", 100)
+    items = [{"id": f"q{n}", "correct": n < 3} for n in range(4)]
+    best = [row | {"correct": True} for row in items]
+    after = table(tmp_path / "after.jsonl", items)
+    words = (*given, "--after", after, "--reinforced", table(tmp_path / "rl.jsonl", best))
+    facts = json.loads(run(*words, "--benchmark", "math", "--json").stdout)
+    assert [one["value"]["value"] for one in facts["recovery"]] == [pytest.approx(2 / 3)] * 2
+    with pytest.raises(UsageError, match="was not asked math"):
+        run(*words)
+    fewer = table(tmp_path / "fewer.jsonl", items[:3])
+    with pytest.raises(UsageError, match="not asked the same questions"):
+        run(*given, "--after", fewer, "--benchmark", "math")
