@@ -1,18 +1,27 @@
 # make demo   set up and build a dataset on the testbed: no key, no GPU, no network but the index
 # make reproduce  set up, train and test the arms of Table 3 on the testbed (about ten minutes)
+# make related  set up and run W2SR and weak-to-strong reasoning on the testbed (about ten CPU minutes)
 # make test   set up and pass the tests
 # make check  set up and run linters, types and import layers
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo reproduce test check clean-data
+.PHONY: demo reproduce related test check clean-data
 
 demo: $(VENV)/.local
 	$(BIN)/weak2wise build deployments/recipes/testbed.yaml
 
 reproduce: $(VENV)/.train
 	$(BIN)/weak2wise ablate deployments/recipes/ablation.yaml
+
+# The practised model stands in for the student after reinforcement learning.
+PRACTISED := data/testbed/practised
+related: $(VENV)/.train
+	test -f $(PRACTISED)/pretraining.json || $(BIN)/python -m testbed.pupils practised --out $(PRACTISED)
+	$(BIN)/weak2wise w2sr deployments/recipes/w2sr-testbed.yaml --set \
+	  'models.reinforced={backend: transformers, model: $(PRACTISED), dtype: float32, device: cpu}'
+	$(BIN)/weak2wise weak-to-strong deployments/recipes/weak-to-strong-testbed.yaml
 
 # The flow tests wait for servers most of the time; the others run beside them and report after.
 test: $(VENV)/.dev

@@ -65,9 +65,12 @@ def _register() -> None:
         comparing,
         evaluating,
         exporting,
+        outputs,
         planning,
+        recovering,
         replies,
         reporting,
+        teaching,
         traces,
         training,
     )
@@ -78,7 +81,12 @@ def _register() -> None:
     app.command("sft")(training.sft)
     app.command("evaluate")(evaluating.evaluate)
     app.command("ablate")(ablating.ablate)
+    app.command("w2sr")(teaching.w2sr)
+    app.command("weak-to-strong")(teaching.weak_to_strong)
     app.command("compare")(comparing.compare)
+    app.command("agree")(outputs.agree)
+    app.command("pairs")(outputs.pairs)
+    app.command("rgr")(recovering.rgr)
     app.command("verify")(traces.verify)
     app.command("truncate")(traces.truncate)
     app.command("mask")(traces.mask)

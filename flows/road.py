@@ -5,8 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
-from prefect.utilities.annotations import quote
-
+from flows.stages import run_stage
 from tasks.filter_qa import filter_qa
 from tasks.format_sft import format_sft
 from tasks.generate_candidates import generate_candidates
@@ -15,11 +14,10 @@ from tasks.results import StageResult
 from tasks.runtime import Runtime
 from tasks.score_step_masks import score_step_masks
 from tasks.select_golden import select_golden
-from tasks.stage import StageTask, anew, stored_in
+from tasks.stage import StageTask, stored_in
 from tasks.truncate_golden import truncate_golden
 from weak2wise_core.config import Recipe
 from weak2wise_core.dataset.contents import portions_of
-from weak2wise_core.errors import InputFileError
 from weak2wise_core.records import (
     Attempt,
     CandidateTrace,
@@ -253,24 +251,10 @@ class Road:
         questions: Sequence[Question],
         **rows: Any,
     ) -> StageResult[R]:
-        """Run a stage over some questions of the shard; with none of them, do not run it."""
-        if not questions:
-            return StageResult(record_type=object, rows=())  # type: ignore[arg-type]
+        """Run a stage over some questions of the shard."""
         name = self._shard.name + (f" from draw {self._first_draw}" if self._first_draw else "")
-        progress = self._runtime.progress
-        progress.enter(stage.name, len(questions))
-        # Quoted rows are handed over as they are: the engine would walk every nested value.
-        quoted = {key: quote(one) if isinstance(one, list) else one for key, one in rows.items()}
-        inputs = {"recipe": self._recipe, "shard": name, "questions": quote(list(questions))}
-        try:
-            result: StageResult[R] = await stage(**inputs, **quoted)
-        except (InputFileError, ValueError):
-            # A stored result that is damaged, of an older format, deleted, or in a folder that was
-            # moved is made anew, from the reply store; any other error comes again.
-            result = await anew(stage)(**inputs, **quoted)
-        if self._runtime.unwritten is not None:
-            raise self._runtime.unwritten
-        progress.finish(stage.name, name, len(questions))
+        inputs = {"recipe": self._recipe, **rows}
+        result = await run_stage(stage, questions, session=self._runtime, shard=name, inputs=inputs)
         self.part.entered[stage.name] += len(questions)
         self.part.settled &= result.whole
         return result

@@ -5,17 +5,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from prefect.utilities.annotations import quote
-
+from flows.stages import run_stage
 from tasks.measure_traces import measure_traces
-from tasks.results import StageResult
 from tasks.runtime import Runtime
 from tasks.score_step_masks import score_step_masks
-from tasks.stage import StageTask, anew, stored_in
+from tasks.stage import StageTask, stored_in
 from weak2wise_core.ablation.pools import Pool, is_complete, length_balanced, whole_pool
 from weak2wise_core.config import Recipe
 from weak2wise_core.dataset.reading import DatasetFolder
-from weak2wise_core.errors import InputFileError
 from weak2wise_core.records import (
     CandidateTrace,
     MaskOutcomes,
@@ -113,19 +110,12 @@ async def _run(
 ) -> tuple[R, ...]:
     questions = list(shard.questions)
     ids = {question.id for question in questions}
-    runtime.progress.enter(stage.name, len(questions))
     inputs: dict[str, Any] = {
         "recipe": runtime.recipe,
-        "shard": shard.name,
-        "questions": quote(questions),
-        "candidates": quote([row for row in usable if row.question_id in ids]),
+        "candidates": [row for row in usable if row.question_id in ids],
+        **settings,
     }
-    try:
-        result: StageResult[R] = await stage(**inputs, **settings)
-    except (InputFileError, ValueError):
-        # A stored result that is damaged or gone is made anew, as in a build.
-        result = await anew(stage)(**inputs, **settings)
-    runtime.progress.finish(stage.name, shard.name, len(questions))
+    result = await run_stage(stage, questions, session=runtime, shard=shard.name, inputs=inputs)
     return result.rows
 
 

@@ -3,6 +3,9 @@
 The key of a stage result is made of the stage's version, the settings that this stage reads, the
 identity of the models it asks, the wording of its prompts, and the content of its rows. Clients,
 addresses, limits, paths and run ids are left out. A change of the method bumps the version.
+
+A stage of the related methods takes no recipe but the one model that it asks; its rows hold the
+whole prompts.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +20,8 @@ from tasks.runtime import prompts_of
 from weak2wise_core.config import JudgeMethod, Policy, Recipe, TruncationMethod
 from weak2wise_core.hashing import content_hash
 from weak2wise_core.prompts import PromptSet
-from weak2wise_core.records import EvaluatedSample, Finding, QueuedQuestion
+from weak2wise_core.records import Answer, EvaluatedSample, Finding, QueuedQuestion
+from weak2wise_core.related.records import PreferencePair
 from weak2wise_core.selectors.measuring import MEASURED_BY, deciding
 from weak2wise_core.stores.tables import TABLES
 
@@ -32,14 +36,17 @@ VERSIONS: Mapping[str, str] = {
 }
 """Version of each stage; bump it when the same inputs give another output."""
 
-NOT_STAGED = (EvaluatedSample, Finding, QueuedQuestion)
+ANSWERS_VERSION = "1"
+"""The same for the one stage of the related methods, `answer_questions`."""
+
+NOT_STAGED = (EvaluatedSample, Finding, QueuedQuestion, PreferencePair)
 """Tables that are written beside the stages; no stage result has them."""
 
-TABLE_IDS = sorted(table.id for kind, table in TABLES.items() if kind not in NOT_STAGED)
+TABLE_IDS = sorted(table.id for kind, table in TABLES.items() if kind not in {*NOT_STAGED, Answer})
 """Formats of the stages' tables; with another one a stored result cannot be read."""
 
-NOT_CONTENT = frozenset({"recipe", "shard"})
-"""Task parameters that the key reads in part (the recipe) or not at all (the shard's name)."""
+NOT_CONTENT = frozenset({"recipe", "shard", "model", "name"})
+"""Task parameters that the key reads in part (the recipe, the model) or not at all (names)."""
 
 
 @dataclass
@@ -61,10 +68,17 @@ class StageKey(CachePolicy):
             TypeError: A row is not plain data; there is no fallback to pickle.
         """
         rows = {name: value for name, value in inputs.items() if name not in NOT_CONTENT}
-        recipe = inputs["recipe"]
-        settings = stage_settings(self.stage, recipe, prompts=prompts_of(recipe))
-        digest = content_hash(VERSIONS[self.stage], TABLE_IDS, settings, rows)
+        digest = content_hash(*_read_by(self.stage, inputs), rows)
         return f"stage={self.stage}/{digest[:40]}.parquet"
+
+
+def _read_by(stage: str, inputs: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Version, formats and settings that decide what a stage gives."""
+    if "recipe" not in inputs:
+        return ANSWERS_VERSION, [TABLES[Answer].id], {"model": model_identity(inputs["model"])}
+    recipe = inputs["recipe"]
+    settings = stage_settings(stage, recipe, prompts=prompts_of(recipe))
+    return VERSIONS[stage], TABLE_IDS, settings
 
 
 def build_settings(recipe: Recipe, *, prompts: PromptSet) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Evaluation: one model on all benchmarks; and its results as a folder and an artifact."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, closing, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ from tasks.keys import Keys, read_keys
 from tasks.local_models import LocalModels
 from tasks.picturing import artifact_key
 from tasks.reserve import Reserve
-from tasks.runtime import REPLIES, open_model
+from tasks.runtime import REPLIES, Session, open_model
 from weak2wise_core.config import BudgetSettings, EvaluationSettings, ModelSpec
 from weak2wise_core.equivalence import AnswerChecker
 from weak2wise_core.errors import BuildError
@@ -118,6 +118,19 @@ async def open_bench(
             _CURRENT.reset(token)
             reserve.close()  # room for the replies that a full disk did not take
             await asyncio.shield(_close(checker, store))
+
+
+@contextmanager
+def share_bench(run: Session) -> Iterator[Bench]:
+    """Evaluate with what a run of another flow holds: one store, one budget, one account."""
+    progress = PROGRESS.get() or EvaluationProgress()
+    progress.accounts = run.gateway.accounts
+    bench = Bench(gateway=run.gateway, checker=run.checker, keys=run.keys, progress=progress)
+    token = _CURRENT.set(bench)
+    try:
+        yield bench
+    finally:
+        _CURRENT.reset(token)
 
 
 async def _close(checker: AnswerChecker, store: ReplyStore) -> None:

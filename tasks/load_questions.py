@@ -5,6 +5,7 @@ import asyncio
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from tasks.runtime import RelatedRecipe
 from weak2wise_core.config import Recipe
 from weak2wise_core.questions import QuestionSet, decontaminate
 from weak2wise_core.questions import load_questions as read
@@ -16,7 +17,7 @@ from weak2wise_core.questions import load_questions as read
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-async def load_questions(recipe: Recipe) -> QuestionSet:
+async def load_questions(recipe: Recipe | RelatedRecipe) -> QuestionSet:
     """Everything that the file holds: usable questions, and rejections by name."""
     found = await asyncio.to_thread(read, recipe.questions)
     clean, contaminated = await asyncio.to_thread(

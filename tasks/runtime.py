@@ -10,12 +10,22 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from contextvars import ContextVar
 from pathlib import Path
+from typing import TypeAlias
 
 from tasks.identities import local_model
-from tasks.keys import Keys, check_environment, read_recipe_keys
+from tasks.keys import Keys, check_environment, read_keys, read_recipe_keys
 from tasks.progress import Progress
 from tasks.reserve import Reserve
-from weak2wise_core.config import Backend, ModelSpec, Recipe, Speculation
+from weak2wise_core.config import (
+    Backend,
+    BudgetSettings,
+    ExecutionSettings,
+    ModelSpec,
+    Recipe,
+    Speculation,
+    W2SRRecipe,
+    WeakToStrongRecipe,
+)
 from weak2wise_core.config.recipe import without_probabilities
 from weak2wise_core.equivalence import AnswerChecker
 from weak2wise_core.errors import BuildError, RecipeError, StoreError
@@ -30,11 +40,13 @@ from weak2wise_core.slots import Slots
 from weak2wise_core.stages.judge import Judge
 from weak2wise_core.stores.replies import ReplyStore
 
+RelatedRecipe: TypeAlias = W2SRRecipe | WeakToStrongRecipe
+
 DATA_VARIABLE = "WEAK2WISE_DATA"
 REPLIES = "replies.sqlite"
 WEAK, JUDGE, TRUNCATOR = "weak", "judge", "truncator"
 
-_CURRENT: ContextVar["Runtime | None"] = ContextVar("weak2wise_runtime", default=None)
+_CURRENT: ContextVar["Session | None"] = ContextVar("weak2wise_runtime", default=None)
 
 
 def data_folder() -> Path:
@@ -42,7 +54,7 @@ def data_folder() -> Path:
     return Path(os.environ.get(DATA_VARIABLE, "data")).absolute()
 
 
-def check_keys(recipe: Recipe) -> None:
+def check_keys(recipe: Recipe | RelatedRecipe) -> None:
     """Make sure that every key in an environment variable is there, before the engine starts.
 
     Keys in Secret blocks need the engine; `open_runtime` reads them, before anything is paid.
@@ -53,7 +65,80 @@ def check_keys(recipe: Recipe) -> None:
     check_environment(recipe.models.specs().values())
 
 
-class Runtime:
+class Session:
+    """What the tasks of one run share, whichever method it follows."""
+
+    def __init__(
+        self,
+        *,
+        data: Path,
+        keys: Keys,
+        execution: ExecutionSettings,
+        budget: BudgetSettings,
+        progress: Progress | None = None,
+    ) -> None:
+        """Prepare a run; nothing is connected or loaded before it is first needed.
+
+        Args:
+            data: Where replies, stage results and datasets are kept.
+            keys: The keys of all models, read already.
+            execution: How many calls there may be at once.
+            budget: What the run may spend.
+            progress: Counters that somebody watches.
+
+        Raises:
+            StoreError: The reply store cannot be opened.
+        """
+        self.data = data
+        self.keys = keys
+        self.progress = progress or Progress()
+        self.store = ReplyStore(data / REPLIES)
+        self.checker = AnswerChecker()
+        self.gateway = Gateway(in_flight=execution.in_flight, store=self.store, budget=budget)
+        self.progress.accounts = self.gateway.accounts
+        self.unwritten: StoreError | None = None
+        """Why a stage result could not be written; the engine itself would go on without it."""
+        self._models: dict[str, ChatModel] = {}
+
+    def ask_model(
+        self, spec: ModelSpec, *, name: str, stage: str, votes: bool = False
+    ) -> ModelHandle:
+        """A model as one stage asks it.
+
+        Args:
+            spec: The model.
+            name: Under which it is counted.
+            stage: Under which its calls are counted.
+            votes: Whether its calls come before all others.
+        """
+        model = self._model(spec)
+        self.progress.local.watch(name, model)
+        return self.gateway.handle(model, spec=spec, name=name, stage=stage, votes=votes)
+
+    async def release(self) -> None:
+        """Close every model, so that a training can have their memory; asked again, they open."""
+        models, self._models = list(self._models.values()), {}
+        async with AsyncExitStack() as closing:  # all of them, also where one fails
+            for model in models:
+                closing.push_async_callback(model.aclose)
+
+    async def aclose(self) -> None:
+        """Close every model and write what is left to the stores."""
+        async with AsyncExitStack() as closing:
+            closing.push_async_callback(asyncio.to_thread, self.checker.close)
+            closing.push_async_callback(asyncio.to_thread, self.store.close)
+            closing.push_async_callback(self.release)
+
+    def _model(self, spec: ModelSpec) -> ChatModel:
+        # Two roles on one model share its client and limits or, if local, its weights.
+        own = {"name", "usd_per_mtok", "temperature", "top_p", "max_tokens", "seed"}
+        key = content_hash(spec.model_dump(mode="json", exclude=own))
+        if key not in self._models:
+            self._models[key] = open_model(spec, keys=self.keys)
+        return self._models[key]
+
+
+class Runtime(Session):
     """What the tasks of one build share."""
 
     def __init__(
@@ -65,7 +150,7 @@ class Runtime:
         keys: Keys,
         prompts: PromptSet | None = None,
     ) -> None:
-        """Prepare a build; nothing is connected or loaded before it is first needed.
+        """Prepare a build; see `Session`.
 
         Args:
             recipe: What is built.
@@ -77,29 +162,22 @@ class Runtime:
         Raises:
             StoreError: The reply store cannot be opened.
         """
-        self.recipe = recipe
-        self.data = data
-        self.progress = progress or Progress()
         self.prompts: PromptSet = prompts or load_prompts(recipe.prompts)
-        self.store = ReplyStore(data / REPLIES)
-        self.checker = AnswerChecker()
-        self.gateway = Gateway(
-            in_flight=recipe.execution.in_flight, store=self.store, budget=recipe.budget
+        super().__init__(
+            data=data,
+            keys=keys,
+            execution=recipe.execution,
+            budget=recipe.budget,
+            progress=progress,
         )
-        self.progress.accounts = self.gateway.accounts
-        self.unwritten: StoreError | None = None
-        """Why a stage result could not be written; the engine itself would go on without it."""
-        self._keys = keys
-        self._models: dict[str, ChatModel] = {}
+        self.recipe = recipe
         self._tokens: Tokens | None = None
         self._loading = asyncio.Lock()
 
     def ask(self, name: str, *, stage: str) -> ModelHandle:
         """A model of the recipe, as one stage asks it."""
         spec = self.recipe.models.spec(name)
-        model = self._model(spec)
-        self.progress.local.watch(name, model)
-        return self.gateway.handle(model, spec=spec, name=name, stage=stage, votes=name == JUDGE)
+        return self.ask_model(spec, name=name, stage=stage, votes=name == JUDGE)
 
     def idle_slots(self) -> Slots | None:
         """The slots that a race may fill with guesses; None where it may not."""
@@ -140,22 +218,6 @@ class Runtime:
                 self._tokens = await asyncio.to_thread(load_tokens, self.recipe.models.weak)
         return self._tokens
 
-    async def aclose(self) -> None:
-        """Close every model and write what is left to the stores."""
-        async with AsyncExitStack() as closing:  # all of them, also where one fails
-            closing.push_async_callback(asyncio.to_thread, self.checker.close)
-            closing.push_async_callback(asyncio.to_thread, self.store.close)
-            for model in self._models.values():
-                closing.push_async_callback(model.aclose)
-
-    def _model(self, spec: ModelSpec) -> ChatModel:
-        # Two roles on one model share its client and limits or, if local, its weights.
-        own = {"name", "usd_per_mtok", "temperature", "top_p", "max_tokens", "seed"}
-        key = content_hash(spec.model_dump(mode="json", exclude=own))
-        if key not in self._models:
-            self._models[key] = open_model(spec, keys=self._keys)
-        return self._models[key]
-
 
 def open_model(spec: ModelSpec, *, keys: Keys) -> ChatModel:
     """A model as its specification says; it connects or loads when it is first asked.
@@ -183,7 +245,7 @@ def load_tokens(weak: ModelSpec) -> Tokens:
 def prompts_of(recipe: Recipe) -> PromptSet:
     """The wording that the running build read at its start; outside of one, what files say now."""
     runtime = _CURRENT.get()
-    return load_prompts(recipe.prompts) if runtime is None else runtime.prompts
+    return runtime.prompts if isinstance(runtime, Runtime) else load_prompts(recipe.prompts)
 
 
 @asynccontextmanager
@@ -219,13 +281,38 @@ async def open_share(
     keys = await read_recipe_keys(recipe)
     with closing(Reserve(data)) as reserve:
         runtime = Runtime(recipe, data=data, progress=progress, keys=keys, prompts=prompts)
-        token = _CURRENT.set(runtime)
-        try:
+        async with _current_while_open(runtime, reserve):
             yield runtime
-        finally:
-            _CURRENT.reset(token)
-            reserve.close()  # room for the replies that a full disk did not take
-            await asyncio.shield(runtime.aclose())
+
+
+@asynccontextmanager
+async def open_session(
+    recipe: RelatedRecipe, *, data: Path, progress: Progress | None = None
+) -> AsyncIterator[Session]:
+    """Open what a run of a related method needs; see `open_runtime`."""
+    check_files(recipe, data=data)
+    keys = await read_keys(recipe.models.specs().values())
+    with closing(Reserve(data)) as reserve:
+        session = Session(
+            data=data,
+            keys=keys,
+            execution=recipe.execution,
+            budget=recipe.budget,
+            progress=progress,
+        )
+        async with _current_while_open(session, reserve):
+            yield session
+
+
+@asynccontextmanager
+async def _current_while_open(session: Session, reserve: Reserve) -> AsyncIterator[None]:
+    token = _CURRENT.set(session)
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)
+        reserve.close()  # room for the replies that a full disk did not take
+        await asyncio.shield(session.aclose())
 
 
 def report_unwritten(error: StoreError) -> None:
@@ -235,6 +322,18 @@ def report_unwritten(error: StoreError) -> None:
         runtime.unwritten = error
 
 
+def session() -> Session:
+    """What the run shares that this task belongs to, whichever method it follows.
+
+    Raises:
+        BuildError: The task runs outside of a flow.
+    """
+    found = _CURRENT.get()
+    if found is None:
+        raise BuildError("this task runs inside a flow of this project only; start one instead")
+    return found
+
+
 def current() -> Runtime:
     """The runtime of the build that this task belongs to.
 
@@ -242,6 +341,6 @@ def current() -> Runtime:
         BuildError: The task runs outside of a build.
     """
     runtime = _CURRENT.get()
-    if runtime is None:
+    if not isinstance(runtime, Runtime):
         raise BuildError("this task runs inside the flow weak2wise only; start the flow instead")
     return runtime

@@ -12,7 +12,7 @@ from prefect.transactions import get_transaction
 
 from tasks.caching import StageKey
 from tasks.results import ParquetStageResult, StageResult
-from tasks.runtime import current
+from tasks.runtime import session
 from tasks.storage import keys_in, results_in
 from weak2wise_core.errors import (
     FatalModelError,
@@ -99,7 +99,7 @@ async def over_questions(
         FatalModelError: No call to a model can succeed; the build stops.
         BudgetReachedError: The build may not spend more.
     """
-    progress = current().progress
+    progress = session().progress
 
     async def guarded(question: Question) -> Sequence[R] | Rejection:
         try:

@@ -42,6 +42,10 @@ class TrainingProgress:
     saved: int = 0
     """The step of the last checkpoint."""
 
+    def begin(self) -> None:
+        """Another model is trained."""
+        self.started, self.last, self.saved = None, None, 0
+
     def hear(self, event: TrainingEvent) -> None:
         """Take in what the training process says."""
         if event.kind is EventKind.STARTED:

@@ -12,7 +12,7 @@ from weak2wise_core.errors import InputFileError
 from weak2wise_core.recipe_files import check_named, is_path
 from weak2wise_core.training.jobs import TrainingJob, job_version
 
-TRAIN_FILE = "train.jsonl"
+TRAIN_FILE, PAIRS_FILE = "train.jsonl", "pairs.jsonl"
 
 
 def open_job(dataset: str, settings: TrainingSettings, *, name: str | None) -> TrainingJob:
@@ -43,7 +43,7 @@ def plan_job(
     name = name or dataset.name
     job = TrainingJob(
         name=name,
-        train_file=dataset.file(TRAIN_FILE),
+        train_file=dataset.file(PAIRS_FILE if settings.objective.reads_pairs else TRAIN_FILE),
         dataset_version=f"{dataset.name}/{dataset.version}",
         model=model,
         output=data / "models" / name,
@@ -53,19 +53,20 @@ def plan_job(
 
 
 def weak_model(dataset: DatasetFolder) -> str:
-    """Hub id or folder of the weak model that a dataset was built for.
+    """Hub id or folder of the model that a dataset was built for: the weak one of a build.
 
     Raises:
         InputFileError: It names none that can be found here.
     """
-    weak = dataset.manifest.get("settings", {}).get("models", {}).get("weak", {})
+    settings = dataset.manifest.get("settings", {})
+    weak = settings.get("models", {}).get(settings.get("trained", "weak"), {})
     backend, model = weak.get("backend"), weak.get("model")
     if backend == Backend.TESTBED and model == WEAK:
         return str(WEAK_MODEL_FOLDER)
     unknown = not isinstance(model, str) or not model
     if unknown or (backend == Backend.TRANSFORMERS and "/" not in model and not is_path(model)):
         raise InputFileError(
-            f"dataset {dataset.folder} was built for the weak model {model!r}, which is no hub id "
+            f"dataset {dataset.folder} was built for the model {model!r}, which is no hub id "
             "and no folder here. Name the model to train: --model FOLDER, or training.model"
         )
     return str(model)

@@ -7,11 +7,12 @@ changelog entry. A recipe may replace the wording of any template by a file.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from string import Template
+from typing import TypeVar
 
-from weak2wise_core.config import PromptFiles
+from weak2wise_core.config import PromptFiles, RelatedPrompts
 from weak2wise_core.errors import RecipeError
 from weak2wise_core.hashing import content_hash
 
@@ -101,6 +102,21 @@ TRUNCATE_REEMIT = _prompt(
     "which the correct answer is first deduced, then stop. Change nothing and add nothing.",
 )
 
+DEMONSTRATION = _prompt(
+    "demonstration",
+    "weak-to-strong reasoning, stage I",
+    "question response",
+    "## Problem\n$question\n\n## Solution\n$response",
+)
+
+DEMONSTRATE = _prompt(
+    "demonstrate",
+    "weak-to-strong reasoning, stage I",
+    "demonstrations question",
+    "These problems come with solutions. Solve the last problem in the same manner, and state its "
+    "answer in the same form.\n\n$demonstrations\n\n## Problem\n$question\n\n## Solution",
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptSet:
@@ -118,18 +134,43 @@ class PromptSet:
         return {f.name: getattr(self, f.name).version for f in fields(self)}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelatedPromptSet:
+    """The templates of the two related methods."""
+
+    solve: Prompt = SOLVE
+    demonstrate: Prompt = DEMONSTRATE
+    demonstration: Prompt = DEMONSTRATION
+
+    def versions(self) -> Mapping[str, str]:
+        """Version of every template, for the manifest."""
+        return {f.name: getattr(self, f.name).version for f in fields(self)}
+
+
+P = TypeVar("P", PromptSet, RelatedPromptSet)
+
+
 def load_prompts(files: PromptFiles) -> PromptSet:
     """The built-in templates, with the ones that a recipe names read from their files.
 
     Raises:
         RecipeError: A file cannot be read, or its placeholders are not those of the template.
     """
+    return _loaded(PromptSet(), files)
+
+
+def load_related_prompts(files: RelatedPrompts) -> RelatedPromptSet:
+    """The templates of the related methods; see `load_prompts`."""
+    return _loaded(RelatedPromptSet(), files)
+
+
+def _loaded(builtin: P, files: PromptFiles | RelatedPrompts) -> P:
     chosen: dict[str, Prompt] = {}
-    for field in fields(PromptSet):
+    for field in fields(builtin):
         path: Path | None = getattr(files, field.name)
         if path is not None:
-            chosen[field.name] = _from_file(getattr(PromptSet(), field.name), path)
-    return PromptSet(**chosen)
+            chosen[field.name] = _from_file(getattr(builtin, field.name), path)
+    return replace(builtin, **chosen)
 
 
 def _from_file(builtin: Prompt, path: Path) -> Prompt:

@@ -12,9 +12,19 @@ from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
-from weak2wise_core.config import Backend, ModelSpec, Recipe, Settings
+from weak2wise_core.config import (
+    Backend,
+    ModelSpec,
+    Recipe,
+    Settings,
+    W2SRRecipe,
+    WeakToStrongRecipe,
+)
 from weak2wise_core.errors import RecipeError
+
+AnyRecipe: TypeAlias = Recipe | W2SRRecipe | WeakToStrongRecipe
 
 FOLDERS_VARIABLE = "WEAK2WISE_FOLDERS"
 
@@ -45,7 +55,7 @@ def trust_command_line(recipe: Path, values: Iterable[str]) -> None:
     _TYPED.set(_Typed(before.folders | {recipe.parent.resolve()}, before.paths | paths))
 
 
-def check_files(recipe: Recipe, *, data: Path) -> None:
+def check_files(recipe: AnyRecipe, *, data: Path) -> None:
     """Make sure that a recipe names only files that it may read, before one is opened.
 
     Args:
@@ -78,7 +88,7 @@ def check_named(named: Iterable[tuple[str, Path]], *, data: Path) -> None:
         raise RecipeError(_message(faults, data=data))
 
 
-def named_files(recipe: Recipe) -> Iterator[tuple[str, Path]]:
+def named_files(recipe: AnyRecipe) -> Iterator[tuple[str, Path]]:
     """Every file and folder that a recipe names, with the key that names it; no hub ids."""
     yield from _paths(recipe, "")
     specs = dict(_specs(recipe))
@@ -95,8 +105,12 @@ def named_files(recipe: Recipe) -> Iterator[tuple[str, Path]]:
             yield field, Path(name)
 
 
-def _specs(recipe: Recipe) -> Iterator[tuple[str, ModelSpec]]:
+def _specs(recipe: AnyRecipe) -> Iterator[tuple[str, ModelSpec]]:
     """Every model that a recipe specifies, with the key that names it."""
+    if not isinstance(recipe, Recipe):
+        for role, spec in recipe.models.specs().items():
+            yield f"models.{role}", spec
+        return
     models = recipe.models
     yield "models.weak", models.weak
     yield from ((f"models.strong.{n}", spec) for n, spec in enumerate(models.strong))

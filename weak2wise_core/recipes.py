@@ -2,20 +2,29 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import yaml
 from pydantic import ValidationError
 
-from weak2wise_core.config import Recipe
+from weak2wise_core.config import Recipe, Settings
 from weak2wise_core.errors import RecipeError
 
+R = TypeVar("R", bound=Settings)
 
-def load_recipe(path: Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
+
+@overload
+def load_recipe(path: Path, overrides: Mapping[str, Any] | None = None) -> Recipe: ...
+@overload
+def load_recipe(path: Path, overrides: Mapping[str, Any] | None = None, *, kind: type[R]) -> R: ...
+def load_recipe(
+    path: Path, overrides: Mapping[str, Any] | None = None, *, kind: type[Any] = Recipe
+) -> Any:
     """Read a recipe from a YAML file.
 
     Args:
         path: The file.
+        kind: What it describes: a build, or a run of one of the related methods.
         overrides: Values that replace the file's, by dotted key such as `step_mask.beta`. A number
             between dots picks an entry of a list, as in `models.strong.0.temperature`.
 
@@ -35,17 +44,23 @@ def load_recipe(path: Path, overrides: Mapping[str, Any] | None = None) -> Recip
         raise RecipeError(f"recipe {path} holds no keys; see deployments/recipes for examples")
     for key, value in (overrides or {}).items():
         _set_by_path(content, key, value)
-    return parse_recipe(content, source=str(path))
+    return parse_recipe(content, source=str(path), kind=kind)
 
 
-def parse_recipe(content: Mapping[str, Any], *, source: str = "the recipe") -> Recipe:
+@overload
+def parse_recipe(content: Mapping[str, Any], *, source: str = ...) -> Recipe: ...
+@overload
+def parse_recipe(content: Mapping[str, Any], *, source: str = ..., kind: type[R]) -> R: ...
+def parse_recipe(
+    content: Mapping[str, Any], *, source: str = "the recipe", kind: type[Any] = Recipe
+) -> Any:
     """Validate a recipe that is already in memory.
 
     Raises:
         RecipeError: It is not a recipe; every faulty key is named.
     """
     try:
-        return Recipe.model_validate(content)
+        return kind.model_validate(content)
     except ValidationError as error:
         faults = "\n".join(_fault(item) for item in error.errors(include_input=False))
         raise RecipeError(f"{source} is not a valid recipe:\n{faults}") from error

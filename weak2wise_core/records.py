@@ -149,6 +149,27 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a model said to one prompt without knowing the answer (the related methods)."""
+
+    question_id: str
+    prompt: str
+    """The user's turn, as it was sent."""
+    draw: int
+    """Which of the repeated samples, from 0; part of the identity."""
+    reasoning: str
+    """The thinking; empty where the model showed none."""
+    content: str
+    """The visible text."""
+    finish_reason: FinishReason
+    verdict: Verdict
+    """By rule, against the ground truth; UNJUDGED where no rule is certain or nobody judged."""
+    model: str
+    """The model id that the reply itself named."""
+    spent: tuple[Spent, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateTrace:
     """One response of a strong model: both traces of a pair (section 3.3)."""
 

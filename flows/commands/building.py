@@ -7,17 +7,19 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar, overload
 
 import typer
 import yaml
 from rich.console import Console
 
 from flows.commands.stopping import clean_stop, interruptible
-from weak2wise_core.config import Recipe
+from weak2wise_core.config import Recipe, Settings
 from weak2wise_core.errors import RecipeError, Weak2WiseError
 from weak2wise_core.recipe_files import check_files, trust_command_line
 from weak2wise_core.recipes import load_recipe
+
+R = TypeVar("R", bound=Settings)
 
 _OF_THE_MANIFEST = (
     "counts",
@@ -42,8 +44,22 @@ Data = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object and nothing else")]
 
 
-def read_recipe(path: Path, limit: int | None, overrides: list[str] | None) -> Recipe:
+@overload
+def read_recipe(path: Path, limit: int | None, overrides: list[str] | None) -> Recipe: ...
+@overload
+def read_recipe(
+    path: Path, limit: int | None, overrides: list[str] | None, *, kind: type[R]
+) -> R: ...
+def read_recipe(
+    path: Path, limit: int | None, overrides: list[str] | None, *, kind: type[Any] = Recipe
+) -> Any:
     """A recipe file with the command line's changes.
+
+    Args:
+        path: The file.
+        limit: Only so many questions.
+        overrides: KEY=VALUE.
+        kind: What it describes: a build, or a run of a related method.
 
     Raises:
         RecipeError: The file or a change is not valid.
@@ -60,7 +76,7 @@ def read_recipe(path: Path, limit: int | None, overrides: list[str] | None) -> R
     if limit is not None:
         changes["questions.limit"] = limit
     trust_command_line(path, _texts(list(changes.values())))
-    return load_recipe(path, changes)
+    return load_recipe(path, changes, kind=kind)
 
 
 def _texts(value: object) -> Iterator[str]:

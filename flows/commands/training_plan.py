@@ -70,19 +70,18 @@ def hardware_of(gpus: int | None, gigabytes: float | None) -> list["Hardware"]:
 
 
 def longest_row(job: "TrainingJob", *, context: int) -> int:
-    """Tokens of the longest row on a device: a full pack, or the longest example.
+    """Tokens of the longest row on a device: a full pack, the longest example, or both of a pair.
 
     Raises:
         UsageError: An example does not pass a gate.
     """
     from weak2wise_core.llm.tokens import Tokens
-    from weak2wise_core.training.examples import encode_rows, read_rows
+    from weak2wise_core.training.fitting import encoded
 
     longest = min(job.settings.max_length, context)
-    tokens = Tokens.load(job.model)
-    examples = encode_rows(read_rows(job.train_file), tokens=tokens, longest=longest)
+    examples = encoded(job, tokens=Tokens.load(job.model), longest=longest)
     in_all = sum(len(example) for example in examples)
-    return min(longest, in_all) if job.settings.packing else max(map(len, examples))
+    return min(longest, in_all) if job.settings.packs else max(map(len, examples))
 
 
 def _plain(way: "Way") -> dict[str, Any]:

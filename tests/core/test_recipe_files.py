@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from weak2wise_core.config import Recipe, Settings
+from weak2wise_core.config import Recipe, Settings, W2SRRecipe, WeakToStrongRecipe
 from weak2wise_core.errors import RecipeError
-from weak2wise_core.recipe_files import check_files, named_files, trust_command_line
+from weak2wise_core.recipe_files import AnyRecipe, check_files, named_files, trust_command_line
 from weak2wise_core.recipes import parse_recipe
 
 SERVED = {"backend": "openai", "model": "m", "base_urls": ["http://127.0.0.1:9/v1"]}
@@ -42,7 +42,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def refused(wanted: Recipe, places: Path) -> list[str]:
+def refused(wanted: AnyRecipe, places: Path) -> list[str]:
     """The keys of a recipe that the check refuses."""
     try:
         check_files(wanted, data=places / "data")
@@ -88,6 +88,36 @@ def test_every_field_that_names_a_file_is_held_to_it(places: Path, field: str) -
     assert caught.value.exit_code == 2
 
 
+RELATED_FILES: dict[str, dict[str, Any]] = {
+    "prompts.demonstrate": {"prompts": {"demonstrate": OUTSIDE}},
+    "prompts.demonstration": {"prompts": {"demonstration": OUTSIDE}},
+    "models.strong.model": {
+        "models": {
+            "weak": SERVED,
+            "strong": {"backend": "transformers", "model": "/secrets/model"},
+        }
+    },
+    "recovery.reinforced_results": {
+        "recovery": {"reinforced_results": OUTSIDE},
+        "models": {"teacher": SERVED, "student": SERVED},
+    },
+}
+"""The same for the recipes of the related methods."""
+
+
+@pytest.mark.parametrize("field", sorted(RELATED_FILES))
+def test_the_related_methods_read_no_other_files_either(places: Path, field: str) -> None:
+    """One rule for all recipes."""
+    kind = W2SRRecipe if field.startswith("recovery") else WeakToStrongRecipe
+    content: dict[str, Any] = {
+        "dataset": "d",
+        "questions": {"path": "q.jsonl"},
+        "models": {"weak": SERVED, "strong": SERVED},
+    }
+    wanted: Any = kind.model_validate(content | RELATED_FILES[field])
+    assert refused(wanted, places) == [field]
+
+
 def settings_types(kind: type[Settings]) -> Iterator[type[Settings]]:
     """A settings type and every type of settings below it."""
     yield kind
@@ -104,7 +134,7 @@ def test_no_field_with_a_path_is_forgotten() -> None:
         for name, field in kind.model_fields.items()
         if "Path" in str(field.annotation)
     }
-    covered = {part for key in WITH_FILES for part in key.split(".")}
+    covered = {part for key in (*WITH_FILES, *RELATED_FILES) for part in key.split(".")}
     assert {"path", "against", "imported", "annotations", "generate"} <= fields
     assert fields - covered <= {"solve", "hint", "truncate_endpoint", "truncate_reemit"}
 

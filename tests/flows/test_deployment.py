@@ -10,6 +10,7 @@ import yaml
 from prefect.utilities.importtools import import_object
 
 from tests.flows.serving import Engine
+from weak2wise_core.config import Recipe, W2SRRecipe, WeakToStrongRecipe
 from weak2wise_core.recipes import load_recipe
 
 
@@ -28,17 +29,28 @@ def test_every_deployment_starts_a_flow_with_valid_parameters(repository: Path) 
         flow.validate_parameters(deployment["parameters"])
 
 
-def test_the_deployment_says_what_the_recipe_file_says(repository: Path) -> None:
-    """The nightly build and `weak2wise build` of the same recipe are the same build."""
-    recipe = load_recipe(repository / "deployments" / "recipes" / "gr1k.yaml")
-    (deployment,) = [one for one in deployments(repository) if one["name"] == "build-gr1k"]
+def kind_of(name: str) -> type[Recipe | W2SRRecipe | WeakToStrongRecipe]:
+    """What a recipe file describes, by its name."""
+    if name.startswith("w2sr"):
+        return W2SRRecipe
+    return WeakToStrongRecipe if name.startswith("weak-to-strong") else Recipe
+
+
+@pytest.mark.parametrize("name", ["build-gr1k", "w2sr-math", "weak-to-strong-gsm8k"])
+def test_the_deployment_says_what_the_recipe_file_says(repository: Path, name: str) -> None:
+    """A run of the deployment and the command with the same recipe are the same run."""
+    file = name.removeprefix("build-")
+    path = repository / "deployments" / "recipes" / f"{file}.yaml"
+    recipe: Any = load_recipe(path, kind=kind_of(file))
+    (deployment,) = [one for one in deployments(repository) if one["name"] == name]
     assert recipe.model_validate(deployment["parameters"]["recipe"]) == recipe
 
 
 def test_every_recipe_file_is_valid(repository: Path) -> None:
     """Recipes that ship can be loaded."""
     paths = sorted((repository / "deployments" / "recipes").glob("*.yaml"))
-    assert [load_recipe(path).dataset for path in paths] == [path.stem for path in paths]
+    names: list[Any] = [load_recipe(path, kind=kind_of(path.stem)) for path in paths]
+    assert [one.dataset for one in names] == [path.stem for path in paths]
 
 
 @pytest.mark.slow

@@ -1,11 +1,12 @@
 """Laws of cache keys: everything that matters is in them, and nothing else."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tasks.caching import VERSIONS, StageKey, stage_settings
-from weak2wise_core.config import Recipe
+from weak2wise_core.config import ModelSpec, Recipe
 from weak2wise_core.prompts import PromptSet
 from weak2wise_core.recipes import parse_recipe
 from weak2wise_core.records import Question
@@ -118,3 +119,31 @@ def test_a_race_reads_the_weights_that_it_races_by() -> None:
     race, other = (recipe(step_mask__policy="race", step_mask__beta=beta) for beta in (0.5, 0.7))
     assert key("score_step_masks", race) != key("score_step_masks", other)
     assert key("score_step_masks", race) != key("score_step_masks", recipe())
+
+
+def answers_key(**changes: Any) -> str:
+    """The key of a model's answers."""
+    model = {"backend": "openai", "model": "m", "base_urls": ["http://one/v1"]}
+    inputs: dict[str, Any] = {
+        "model": ModelSpec.model_validate(model | changes.pop("model", {})),
+        "name": "weak",
+        "shard": "01",
+        "questions": QUESTIONS,
+        "draws": 1,
+        "judged": False,
+    } | changes
+    return StageKey(stage="answer_questions").compute_key(None, inputs, {})  # type: ignore[arg-type]
+
+
+def test_answers_of_a_model_are_keyed_by_what_was_asked_of_whom() -> None:
+    """The prompt, the model with its sampling, the draws and the judge; no name and no address."""
+    changes: list[dict[str, Any]] = [
+        {"model": {"temperature": 0.5}},
+        {"model": {"model": "other"}},
+        {"draws": 2},
+        {"judged": True},
+        {"questions": [replace(QUESTIONS[0], question="Another prompt?")]},
+    ]
+    assert len({answers_key(), *(answers_key(**change) for change in changes)}) == 6
+    for same in ({"name": "strong"}, {"shard": "02"}, {"model": {"base_urls": ["http://2/v1"]}}):
+        assert answers_key(**same) == answers_key()

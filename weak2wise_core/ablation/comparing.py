@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from weak2wise_core.ablation.bootstrap import Bootstrap, Interval, Reals
+from weak2wise_core.bootstrap import Bootstrap, Interval, Reals
 from weak2wise_core.config.ablation import Arm
 from weak2wise_core.records import Verdict
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from weak2wise_core.ablation.bootstrap import Interval
 from weak2wise_core.ablation.comparing import Comparison, Disorder
 from weak2wise_core.ablation.preparing import PreparedPool
+from weak2wise_core.bootstrap import Interval
 from weak2wise_core.hashing import canonical
 
 FORMAT = "weak2wise.ablation/1"

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from weak2wise_core.ablation.bootstrap import Interval
 from weak2wise_core.ablation.comparing import BASE
 from weak2wise_core.ablation.results import AblationResult, interval, reading
+from weak2wise_core.bootstrap import Interval
 from weak2wise_core.comparison.tables import PoolTables, SelectorRow
 from weak2wise_core.config import Selector
 from weak2wise_core.config.ablation import Arm

@@ -1,11 +1,28 @@
-"""Fine-tuning of the weak model (section 4.1 and appendix B)."""
+"""Fine-tuning (section 4.1 and appendix B), and training on preferences (arXiv 2407.13647)."""
 
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from weak2wise_core.config.base import PositiveInt, Settings
+
+
+class Objective(StrEnum):
+    """What training rows are, and what is made more likely.
+
+    Sources: `sft` paper section 3.6; `dpo` arXiv 2305.18290, equation 7; `orpo` arXiv 2403.07691,
+    equation 6. The last two are stage II of arXiv 2407.13647.
+    """
+
+    SFT = "sft"
+    DPO = "dpo"
+    ORPO = "orpo"
+
+    @property
+    def reads_pairs(self) -> bool:
+        """Whether rows are pairs of a chosen and a rejected reply."""
+        return self is not Objective.SFT
 
 
 class Loss(StrEnum):
@@ -70,11 +87,32 @@ class TrainingSettings(Settings):
         description="context in tokens, and the length of a pack; at most the model's own. "
         "A longer example is refused by name, never cut (ours; not published)",
     )
-    packing: bool = Field(True, description="several examples in one row, apart (appendix B)")
+    packing: bool = Field(
+        True, description="sft: several examples in one row, apart (appendix B); pairs never are"
+    )
     loss: Loss = Field(
         Loss.TOKEN_MEAN,
         description="token_mean is the trainer's own (ours); equation_10 sums over the tokens of "
         "an example (section 3.6)",
+    )
+    objective: Objective = Field(
+        Objective.SFT,
+        description="sft learns replies; dpo and orpo learn to prefer the chosen reply of a pair "
+        "to the rejected one (arXiv 2407.13647, stage II)",
+    )
+    beta: float = Field(
+        0.1,
+        gt=0,
+        description="dpo: how strongly the model is held to the one that it starts from; orpo: "
+        "weight of the odds ratio (0.1 in arXiv 2305.18290 and 2403.07691); not for sft",
+    )
+    sft_weight: float = Field(
+        0.0, ge=0, description="dpo: weight of the chosen replies' own loss, added to it (ours)"
+    )
+    thinking: bool = Field(
+        True,
+        description="every reply must be <think> reasoning </think> answer; false: any text, as "
+        "in arXiv 2407.13647",
     )
     optimizer: Literal["adamw", "adamw_8bit"] = Field(
         "adamw", description="adamw_8bit keeps its state in 8 bits; needs CUDA (ours)"
@@ -113,10 +151,30 @@ class TrainingSettings(Settings):
     )
     seed: int = Field(0, ge=0, description="order of the examples, and dropout (ours)")
 
+    @model_validator(mode="after")
+    def _suits_the_objective(self) -> Self:
+        if self.objective.reads_pairs and self.loss is not Loss.TOKEN_MEAN:
+            raise ValueError(f"loss {self.loss.value} is one of sft, not of {self.objective.value}")
+        if self.sft_weight and self.objective is not Objective.DPO:
+            raise ValueError("sft_weight is read with objective dpo only")
+        return self
+
+    @property
+    def packs(self) -> bool:
+        """Whether several examples share a row."""
+        return self.packing and not self.objective.reads_pairs
+
+    def decisive(self) -> dict[str, Any]:
+        """What decides the weights, in plain values; settings of another objective do not."""
+        pairs = self.objective.reads_pairs
+        foreign = {"packing", "loss"} if pairs else {"objective", "beta", "sft_weight"}
+        return self.model_dump(mode="json", exclude={*NOT_DECISIVE, *foreign})
+
 
 NOT_DECISIVE = frozenset(
     {
         "model",  # counted by what lies in it
+        "thinking",  # a gate: what passes it is trained on in the same way
         "per_device_batch_size",
         "device",
         "attention",

@@ -20,14 +20,14 @@ _TURN: Final = pa.struct(
         pa.field("content", pa.string(), nullable=False),
     ]
 )
-_TURNS: Final = pa.list_(pa.field("element", _TURN, nullable=False))
+TURNS: Final = pa.list_(pa.field("element", _TURN, nullable=False))
 SCHEMA: Final = pa.schema(
     [
         pa.field(name, kind, nullable=False)
         for name, kind in (
             ("id", pa.string()),
-            ("prompt", _TURNS),
-            ("completion", _TURNS),
+            ("prompt", TURNS),
+            ("completion", TURNS),
             ("answer", pa.string()),
             ("strong_model", pa.string()),
             ("draw", pa.int64()),

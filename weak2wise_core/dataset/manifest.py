@@ -5,7 +5,7 @@ the same manifest. What one run paid is the run's affair, not the dataset's.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -17,7 +17,7 @@ from weak2wise_core.dataset.returned import changed
 from weak2wise_core.dataset.tally import Tally
 from weak2wise_core.dataset.zero_scores import zero_scores
 from weak2wise_core.gateway import price
-from weak2wise_core.records import Finding, RejectionKind, Usage
+from weak2wise_core.records import Finding, Rejection, RejectionKind, Usage
 
 FORMAT = "weak2wise.dataset/1"
 
@@ -34,8 +34,8 @@ def summary(contents: AnyContents, *, found: Sequence[Finding] | None = None) ->
     change, zeros = changed(models), zero_scores(contents)
     return {
         "counts": counts(contents),
-        "dropped": _by_reason(contents, RejectionKind.DROPPED),
-        "quarantined": _by_reason(contents, RejectionKind.QUARANTINED),
+        "dropped": by_reason(contents.rejections, RejectionKind.DROPPED),
+        "quarantined": by_reason(contents.rejections, RejectionKind.QUARANTINED),
         "candidates_refused": _refused(tally),
         "candidates_marked": {
             "answer_leak": tally.count("marked", "answer_leak"),
@@ -138,9 +138,10 @@ def _priced(stage: str, model: str, total: Counter[str], recipe: Recipe) -> dict
     }
 
 
-def _by_reason(contents: AnyContents, kind: RejectionKind) -> dict[str, dict[str, int]]:
+def by_reason(rejections: Iterable[Rejection], kind: RejectionKind) -> dict[str, dict[str, int]]:
+    """Rejections of a kind, counted by stage and reason."""
     found: dict[str, Counter[str]] = {}
-    for item in contents.rejections:
+    for item in rejections:
         if item.kind is kind:
             found.setdefault(item.stage, Counter())[item.reason] += 1
     return {stage: dict(sorted(counter.items())) for stage, counter in sorted(found.items())}

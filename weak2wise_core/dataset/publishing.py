@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from weak2wise_core.stores.files import remove_abandoned, scratch_folder, settle
 
 LATEST = "latest"
 MANIFEST = "manifest.json"
+CARD = "README.md"
 REPORT = "report.html"
 """As the card it is made of the manifest, so that the manifest lists neither."""
 
@@ -59,19 +60,41 @@ def publish(contents: AnyContents, *, root: Path) -> Published:
         StoreError: The folder cannot be written; nothing is left behind.
     """
     check(contents)
-    name = contents.recipe.dataset
+    build = _Build(contents)
+    published = publish_folder(
+        contents.recipe.dataset, write=build.write, describe=build.describe, root=root
+    )
+    return replace(published, numbers=build.numbers)
+
+
+def publish_folder(
+    name: str,
+    *,
+    write: Callable[[Path], Mapping[str, Any]],
+    describe: Callable[[Mapping[str, Any], Path], None],
+    root: Path,
+) -> Published:
+    """Write files as a version of a dataset; see `publish`.
+
+    Args:
+        name: Of the dataset.
+        write: Puts the files into an empty folder; what the manifest says beside their digests.
+        describe: Writes beside them what is made of the manifest, and so not listed in it.
+        root: The folder of all datasets.
+
+    Raises:
+        StoreError: The folder cannot be written; nothing is left behind.
+    """
     remove_abandoned(root / name)
     with scratch_folder(root / name / name) as beside:
         try:
-            found = write_tables(contents, beside)
+            head = write(beside)
             files = {one: _described(beside / one) for one in file_names(beside)}
-            facts = summary(contents, found=found)
-            content = {"format": FORMAT, "dataset": name, **facts, "files": files}
+            content = {"format": FORMAT, "dataset": name, **head, "files": files}
             version = content_hash(content)[:12]
             manifest = content | {"version": version}
-            (beside / "README.md").write_text(card(manifest), encoding="utf-8")
-            stated = _report(contents, manifest, found, path=beside / REPORT)
-            (beside / MANIFEST).write_text(_json(manifest) + "\n", encoding="utf-8")
+            describe(manifest, beside)
+            (beside / MANIFEST).write_text(plain_json(manifest) + "\n", encoding="utf-8")
         except OSError as error:
             raise StoreError(
                 f"{beside} cannot be written: {error.strerror or error}. Nothing is published; "
@@ -80,7 +103,7 @@ def publish(contents: AnyContents, *, root: Path) -> Published:
         folder = root / name / version
         settle(beside, folder)
     _point(folder.parent / LATEST, version)
-    return Published(folder=folder, version=version, manifest=manifest, numbers=stated)
+    return Published(folder=folder, version=version, manifest=manifest)
 
 
 def _described(path: Path) -> dict[str, Any]:
@@ -91,22 +114,31 @@ def _described(path: Path) -> dict[str, Any]:
     return {"sha256": digest, "bytes": path.stat().st_size, **rows}
 
 
-def _report(
-    contents: AnyContents,
-    manifest: Mapping[str, Any],
-    found: Sequence[Finding],
-    *,
-    path: Path,
-) -> Numbers | None:
-    """Write the report of a dataset that fits into memory; the numbers that it states."""
-    if len(contents.questions) > MOST_QUESTIONS:
-        return None
-    tables = tables_of(contents, manifest, found)
-    path.write_text(page(tables), encoding="utf-8")
-    return numbers(tables)
+class _Build:
+    """The files of a build, and what is made of its manifest: card and report."""
+
+    def __init__(self, contents: AnyContents) -> None:
+        self._contents = contents
+        self._found: Sequence[Finding] = ()
+        self.numbers: Numbers | None = None
+
+    def write(self, folder: Path) -> Mapping[str, Any]:
+        """Write the tables, audited on the way; the manifest's part that they decide."""
+        self._found = write_tables(self._contents, folder)
+        return summary(self._contents, found=self._found)
+
+    def describe(self, manifest: Mapping[str, Any], folder: Path) -> None:
+        """Write the card, and the report of a dataset that fits into a page and into memory."""
+        (folder / CARD).write_text(card(manifest), encoding="utf-8")
+        if len(self._contents.questions) > MOST_QUESTIONS:
+            return
+        tables = tables_of(self._contents, manifest, self._found)
+        (folder / REPORT).write_text(page(tables), encoding="utf-8")
+        self.numbers = numbers(tables)
 
 
-def _json(value: object) -> str:
+def plain_json(value: object) -> str:
+    """A value as the files of a dataset hold it: the same value gives the same bytes."""
     return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
 
 

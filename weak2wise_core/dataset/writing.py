@@ -54,7 +54,8 @@ _FIRST = (
 def file_names(folder: Path) -> list[str]:
     """The data files in a folder, in the order in which a manifest lists them."""
     there = sorted(path.name for path in folder.iterdir())
-    return [*_FIRST, *(name for name in there if name not in _FIRST)]
+    first = [name for name in _FIRST if name in there]
+    return [*first, *(name for name in there if name not in first)]
 
 
 def write_tables(contents: AnyContents, folder: Path) -> tuple[Finding, ...]:

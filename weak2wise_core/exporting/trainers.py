@@ -1,4 +1,8 @@
-"""The training rows as files of the trainers' own kinds, made anew from `train.parquet`."""
+"""The training rows as files of the trainers' own kinds, made anew from `train.parquet`.
+
+A dataset of preference pairs has `pairs.parquet` in its place, and becomes what trainers of
+preferences read.
+"""
 
 import json
 from enum import StrEnum
@@ -6,9 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from weak2wise_core.dataset.conversations import conversations
+from weak2wise_core.dataset.lessons import PAIRS, TRAIN, json_lines
+from weak2wise_core.dataset.preferences import preferences
 from weak2wise_core.dataset.reading import DatasetFolder
 from weak2wise_core.errors import InputFileError, UsageError
 from weak2wise_core.records import SFTExample
+from weak2wise_core.related.records import PreferencePair
+from weak2wise_core.related.shapes import ranking_entry, to_preference
 from weak2wise_core.sft import llama_factory_entry, to_conversational
 from weak2wise_core.stores.files import atomic_write_bytes
 from weak2wise_core.stores.parquet import read
@@ -37,18 +45,21 @@ def export_trl(dataset: DatasetFolder, out: Path, *, replace: bool = False) -> P
         UsageError: Another file is there, and `replace` is not set.
         StoreError: The file cannot be written.
     """
+    if holds_pairs(dataset):
+        return _put(out, preferences(pairs_of(dataset)), replace=replace)
     return _put(out, conversations(training_rows(dataset)), replace=replace)
 
 
 def export_jsonl(dataset: DatasetFolder, out: Path, *, replace: bool = False) -> Path:
-    """Write the conversations as lines of JSON, the same bytes as the dataset's `train.jsonl`.
+    """Write the conversations as lines of JSON: the dataset's `train.jsonl` or `pairs.jsonl`.
 
     Raises:
         InputFileError, UsageError, StoreError: See `export_trl`.
     """
-    lines = (to_conversational(row) for row in training_rows(dataset))
-    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    return _put(out, text.encode(), replace=replace)
+    if holds_pairs(dataset):
+        return _put(out, json_lines(map(to_preference, pairs_of(dataset))), replace=replace)
+    rows = training_rows(dataset)
+    return _put(out, json_lines(to_conversational(row) for row in rows), replace=replace)
 
 
 def export_llama_factory(dataset: DatasetFolder, folder: Path, *, replace: bool = False) -> Path:
@@ -68,7 +79,8 @@ def export_llama_factory(dataset: DatasetFolder, folder: Path, *, replace: bool 
         StoreError: A file cannot be written.
     """
     data = f"{dataset.name}-{dataset.version}.parquet"
-    entry = llama_factory_entry(dataset.name, file_name=data)
+    described: Any = ranking_entry if holds_pairs(dataset) else llama_factory_entry
+    entry = described(dataset.name, file_name=data)
     info = folder / DATASET_INFO
     entries = _entries(info)
     taken = entries.get(dataset.name)
@@ -77,8 +89,9 @@ def export_llama_factory(dataset: DatasetFolder, folder: Path, *, replace: bool 
             f"{info} already has a dataset {dataset.name!r}, of {_source(taken)}; add --force to "
             "let this version take its place"
         )
-    training_rows(dataset)
-    _put(folder / data, dataset.file("train.parquet").read_bytes(), replace=replace)
+    source = PAIRS if holds_pairs(dataset) else TRAIN
+    _ = pairs_of(dataset) if source == PAIRS else training_rows(dataset)
+    _put(folder / data, dataset.file(source).read_bytes(), replace=replace)
     text = json.dumps(entries | entry, indent=2, ensure_ascii=False) + "\n"
     atomic_write_bytes(info, text.encode())
     return info
@@ -90,7 +103,21 @@ def training_rows(dataset: DatasetFolder) -> list[SFTExample]:
     Raises:
         InputFileError: The file is missing or damaged.
     """
-    return read(dataset.file("train.parquet"), SFTExample)
+    return read(dataset.file(TRAIN), SFTExample)
+
+
+def holds_pairs(dataset: DatasetFolder) -> bool:
+    """Whether a dataset compares replies in place of teaching one."""
+    return PAIRS in dataset.manifest["files"]
+
+
+def pairs_of(dataset: DatasetFolder) -> list[PreferencePair]:
+    """The rows of `pairs.parquet`.
+
+    Raises:
+        InputFileError: The file is missing or damaged.
+    """
+    return read(dataset.file(PAIRS), PreferencePair)
 
 
 def _entries(info: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Final
 import pyarrow as pa
 
 from weak2wise_core.records import (
+    Answer,
     Attempt,
     CandidateTrace,
     EvaluatedSample,
@@ -25,6 +26,7 @@ from weak2wise_core.records import (
     SFTExample,
     TraceMeasure,
 )
+from weak2wise_core.related.records import PreferencePair
 
 TABLE_KEY: Final = b"weak2wise.table"
 """Where a file's metadata names its table."""
@@ -119,6 +121,34 @@ TABLES: Final[Mapping[type, TableSpec]] = types.MappingProxyType(
                 _column("votes", _many(_TEXT)),
                 _column("model", _TEXT),
                 _column("spent", _SPENT),
+            ),
+        ),
+        Answer: TableSpec(
+            name="answers",
+            version=1,
+            columns=(
+                _column("question_id", _TEXT),
+                _column("prompt", _TEXT),
+                _column("draw", _WHOLE),
+                _column("reasoning", _TEXT),
+                _column("content", _TEXT),
+                _column("finish_reason", _TEXT),
+                _column("verdict", _TEXT),
+                _column("model", _TEXT),
+                _column("spent", _SPENT),
+            ),
+        ),
+        PreferencePair: TableSpec(
+            name="pairs",
+            version=1,
+            columns=(
+                _column("id", _TEXT),
+                _column("prompt", _TEXT),
+                _column("chosen", _TEXT),
+                _column("rejected", _TEXT),
+                _column("kind", _TEXT),
+                _column("answer", _TEXT),
+                _column("confidence", _REAL),
             ),
         ),
         CandidateTrace: TableSpec(

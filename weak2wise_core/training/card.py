@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from weak2wise_core.config.training import Objective
+
 _CURVE_ROWS = 12
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
@@ -19,13 +21,12 @@ def card(manifest: Mapping[str, Any]) -> str:
         "---",
         f"base_model: {manifest['base_model']}",
         "pipeline_tag: text-generation",
-        "tags: [weak2wise, sft]",
+        f"tags: [weak2wise, {objective_of(manifest)}]",
         "---",
         f"# {manifest['name']}",
         "",
-        f"`{manifest['base_model']}`, fine-tuned by Weak2Wise on {counts['examples']:,} golden "
-        f"reasonings of the dataset version `{manifest['dataset']['version']}`. It replies with "
-        "`<think> reasoning </think> answer`.",
+        f"`{manifest['base_model']}`, {_how(manifest)} of the dataset version "
+        f"`{manifest['dataset']['version']}`.{_shape(manifest)}",
         "",
         f"- Version `{manifest['version']}`",
         f"- {counts['tokens']:,} tokens, {counts['tokens_in_loss']:,} of them in the loss; the "
@@ -57,6 +58,24 @@ def card(manifest: Mapping[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def objective_of(manifest: Mapping[str, Any]) -> str:
+    """What was made more likely, as in `training.objective`."""
+    return str(manifest["settings"].get("objective", Objective.SFT.value))
+
+
+def _how(manifest: Mapping[str, Any]) -> str:
+    """What it was trained on; thinking replies are golden reasonings or a teacher's traces."""
+    count, objective = manifest["counts"]["examples"], Objective(objective_of(manifest))
+    if objective.reads_pairs:
+        return f"trained by Weak2Wise on {count:,} preference pairs ({objective.value.upper()})"
+    return f"fine-tuned by Weak2Wise on {count:,} replies"
+
+
+def _shape(manifest: Mapping[str, Any]) -> str:
+    thinks = manifest["settings"].get("thinking", True)
+    return " It replies with `<think> reasoning </think> answer`." if thinks else ""
 
 
 def loss_table(steps: list[dict[str, Any]]) -> str:

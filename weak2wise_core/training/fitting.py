@@ -2,20 +2,20 @@
 
 import functools
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from weak2wise_core.config.training import Objective
 from weak2wise_core.errors import (
-    InputFileError,
     TrainingError,
     TrainingRefusedError,
     TrainingStoppedError,
 )
 from weak2wise_core.llm.tokens import Tokens
 from weak2wise_core.training.checkpoints import Workshop
+from weak2wise_core.training.describing import Prepared, context_of, describe
 from weak2wise_core.training.events import EventKind
 from weak2wise_core.training.examples import (
     EncodedExample,
@@ -23,21 +23,15 @@ from weak2wise_core.training.examples import (
     encode_rows,
     read_rows,
 )
-from weak2wise_core.training.jobs import (
-    FORMAT,
-    TrainingJob,
-    job_identity,
-    job_version,
-    prompt_suffix,
-)
+from weak2wise_core.training.jobs import TrainingJob
 from weak2wise_core.training.machine import (
     Machine,
     look_at,
     memory_of_gpu,
     require_packages,
-    versions,
 )
 from weak2wise_core.training.memory import GB, need
+from weak2wise_core.training.pairs import EncodedPair, check_held, encode_pairs, read_pairs
 from weak2wise_core.training.saving import (
     end_generation_with_turn,
     publish_model,
@@ -46,6 +40,7 @@ from weak2wise_core.training.saving import (
 )
 from weak2wise_core.training.shapes import shape_of
 from weak2wise_core.training.trainer import (
+    Encoded,
     arguments,
     choose_threads,
     load_model,
@@ -54,19 +49,7 @@ from weak2wise_core.training.trainer import (
 from weak2wise_core.training.watching import Emit, Watch, make_watcher
 
 if TYPE_CHECKING:
-    from trl import SFTTrainer
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """A job that has passed every gate."""
-
-    job: TrainingJob
-    machine: Machine
-    tokens: Tokens
-    examples: tuple[EncodedExample, ...]
-    longest: int
-    """The context in tokens; also the length of a pack."""
+    from transformers import PreTrainedModel, Trainer
 
 
 def prepare(job: TrainingJob) -> Prepared:
@@ -80,11 +63,24 @@ def prepare(job: TrainingJob) -> Prepared:
     tokens = _tokens(job.model)
     if machine.device == "cuda":
         check_memory(job, gpus=machine.processes)
-    longest = min(job.settings.max_length, _context(job.model))
-    examples = encode_rows(read_rows(job.train_file), tokens=tokens, longest=longest)
-    return Prepared(
-        job=job, machine=machine, tokens=tokens, examples=tuple(examples), longest=longest
-    )
+    longest = min(job.settings.max_length, context_of(job.model))
+    examples = tuple(encoded(job, tokens=tokens, longest=longest))
+    return Prepared(job=job, machine=machine, tokens=tokens, examples=examples, longest=longest)
+
+
+def encoded(job: TrainingJob, *, tokens: Tokens, longest: int) -> Sequence[Encoded]:
+    """The rows of a job as tokens that have passed both gates, in the shape of its objective.
+
+    Raises:
+        InputFileError: The rows cannot be read.
+        TrainingRefusedError: A gate refuses one.
+    """
+    thinking = job.settings.thinking
+    if job.settings.objective.reads_pairs:
+        pairs = read_pairs(job.train_file)
+        return encode_pairs(pairs, tokens=tokens, longest=longest, thinking=thinking)
+    rows = read_rows(job.train_file)
+    return encode_rows(rows, tokens=tokens, longest=longest, thinking=thinking)
 
 
 def check_memory(job: TrainingJob, *, gpus: int) -> None:
@@ -109,33 +105,6 @@ def check_memory(job: TrainingJob, *, gpus: int) -> None:
 @functools.lru_cache(maxsize=8)
 def _tokens(model: str) -> Tokens:
     return Tokens.load(model)
-
-
-def _context(model: str) -> int:
-    """The longest context of a model, as its config.json says; a huge number where it does not."""
-    sizes = _config(model).get_text_config()
-    context: int | None = getattr(sizes, "max_position_embeddings", None)
-    return context or 1 << 30
-
-
-def _revision(model: str) -> str | None:
-    """The commit of a hub model that lies in the cache; None for a folder."""
-    revision: str | None = getattr(_config(model), "_commit_hash", None)
-    return revision
-
-
-@functools.lru_cache(maxsize=8)
-def _config(model: str) -> Any:
-    from transformers import AutoConfig
-
-    try:
-        config = AutoConfig.from_pretrained(model, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().split("\n", 1)[0]
-        raise InputFileError(
-            f"the model {model} has no config that can be read: {reason}"
-        ) from error
-    return config
 
 
 def fit(prepared: Prepared, *, emit: Emit, stop_asked: Callable[[], bool]) -> None:
@@ -197,9 +166,10 @@ def _fit(
         settings=job.settings,
         arguments=options,
         watcher=make_watcher(watch),
+        reference=_reference(job, machine=machine),
     )
     dataset: Any = trainer.train_dataset
-    check_prepared(dataset, examples=prepared.examples)
+    _check_dataset(dataset, prepared)
     _train(trainer, last)
     if watch.stopped:
         raise TrainingStoppedError(
@@ -209,7 +179,21 @@ def _fit(
     _finish(prepared, trainer, workshop, rows=len(dataset), watch=watch)
 
 
-def _train(trainer: "SFTTrainer", last: Path | None) -> None:
+def _reference(job: TrainingJob, *, machine: Machine) -> "PreTrainedModel | None":
+    """The model that dpo holds the trained one to; adapters lie on top of theirs."""
+    if job.settings.objective is not Objective.DPO or job.settings.lora is not None:
+        return None
+    return load_model(job.model, machine=machine)
+
+
+def _check_dataset(dataset: Any, prepared: Prepared) -> None:
+    if prepared.job.settings.objective.reads_pairs:
+        check_held(dataset, pairs=cast("Sequence[EncodedPair]", prepared.examples))
+    else:
+        check_prepared(dataset, examples=cast("Sequence[EncodedExample]", prepared.examples))
+
+
+def _train(trainer: "Trainer", last: Path | None) -> None:
     import torch
 
     try:
@@ -224,7 +208,7 @@ def _train(trainer: "SFTTrainer", last: Path | None) -> None:
 
 
 def _finish(
-    prepared: Prepared, trainer: "SFTTrainer", workshop: Workshop, *, rows: int, watch: Watch
+    prepared: Prepared, trainer: "Trainer", workshop: Workshop, *, rows: int, watch: Watch
 ) -> None:
     """Write the model, then clear the workshop."""
     job, staged = prepared.job, workshop.folder / "model"
@@ -237,50 +221,6 @@ def _finish(
         workshop.remove()
         watch.say(EventKind.FINISHED, trainer.state, folder=str(job.output))
     trainer.accelerator.wait_for_everyone()
-
-
-def describe(prepared: Prepared, state: Any, *, rows: int) -> dict[str, Any]:
-    """The manifest of a trained model."""
-    job, machine, examples = prepared.job, prepared.machine, prepared.examples
-    names = ("step", "loss", "learning_rate", "grad_norm", "num_tokens")
-    identity = job_identity(job)
-    return {
-        "format": FORMAT,
-        "name": job.name,
-        "version": job_version(job),
-        "identity": identity,
-        "base_model": identity["model"],
-        "base_revision": _revision(job.model),
-        "dataset": {
-            "version": job.dataset_version,
-            "train_sha256": identity["train_sha256"],
-            "prompt_suffix": prompt_suffix(job.train_file),
-        },
-        "settings": job.settings.model_dump(mode="json", exclude={"model"}),
-        "machine": {
-            "device": machine.device,
-            "weights": machine.weights,
-            "autocast": machine.autocast,
-            "attention": machine.attention,
-            "saved_as": machine.saved_as,
-            "processes": machine.processes,
-        },
-        "counts": {
-            "examples": len(examples),
-            "rows": rows,
-            "tokens": sum(len(one) for one in examples),
-            "tokens_in_loss": sum(len(one.response) for one in examples),
-            "longest_example": max(len(one) for one in examples),
-            "context": prepared.longest,
-            "steps": state.global_step,
-        },
-        "steps": [
-            {name: entry[name] for name in names if name in entry}
-            for entry in state.log_history
-            if "loss" in entry
-        ],
-        "packages": versions(),
-    }
 
 
 def _free_memory() -> None:

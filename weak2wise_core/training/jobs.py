@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from weak2wise_core.config.base import Name, Settings
-from weak2wise_core.config.training import NOT_DECISIVE, TrainingSettings
+from weak2wise_core.config.training import TrainingSettings
 from weak2wise_core.errors import InputFileError
 from weak2wise_core.hashing import content_hash
 from weak2wise_core.llm.weights import folder_digest, model_folder
@@ -26,7 +26,9 @@ class TrainingJob(Settings):
     """One training. It goes to the training process as JSON."""
 
     name: Name = Field(description="name of the model, in messages and in its card")
-    train_file: Path = Field(description="a dataset's train.jsonl: one `TrainRow` a line")
+    train_file: Path = Field(
+        description="one row a line: a dataset's train.jsonl, or pairs for objective dpo or orpo"
+    )
     dataset_version: str = Field(description="where the rows come from, for the manifest")
     model: str = Field(min_length=1, description="hub id or folder of the model to train")
     output: Path = Field(description="the folder of the trained model; whole or absent")
@@ -68,7 +70,7 @@ def job_identity(job: TrainingJob) -> dict[str, Any]:
         "method": METHOD,
         "train_sha256": _sha256(job.train_file),
         "model": model_identity(job.model),
-        "settings": job.settings.model_dump(mode="json", exclude=set(NOT_DECISIVE)),
+        "settings": job.settings.decisive(),
     }
 
 

@@ -19,7 +19,9 @@ activations with gradient checkpointing r h T L for the inputs of all layers, an
            where the weights themselves are in 16 bits
 scores     T^2 (1 + a) for the mask that keeps packed examples apart in `sdpa`, T^2 a per head in
            `eager`, nothing in `flash_attention_2`
-head       one tile of at most 4,096 tokens by 32,768 words, three times
+head       one tile of at most 4,096 tokens by 32,768 words, three times; for `orpo`, whose
+           trainer has no tiles, all tokens by all words
+reference  for `dpo` without adapters: the weights once more, as they were
 reserve    1 GB for CUDA and its libraries
 ========== ======================================================================================
 
@@ -36,7 +38,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from weak2wise_core.config.training import LoRASettings, Precision, TrainingSettings
+from weak2wise_core.config.training import LoRASettings, Objective, Precision, TrainingSettings
 from weak2wise_core.training.shapes import Shape
 
 GB = 1e9
@@ -58,12 +60,13 @@ class Need:
     activations: float
     scores: float
     head: float
+    reference: float = 0.0
     reserve: float = RESERVE
 
     @property
     def fixed(self) -> float:
         """What does not depend on the length of a text."""
-        return self.weights + self.gradients + self.optimizer
+        return self.weights + self.gradients + self.optimizer + self.reference
 
     @property
     def total(self) -> float:
@@ -142,8 +145,21 @@ def need(
         optimizer=_optimizer_state(shape, settings, trained, trained_width) / shares,
         activations=activations,
         scores=scores,
-        head=3 * 4 * min(tokens, _TILE_TOKENS) * min(shape.vocabulary, _TILE_WORDS),
+        head=_head(shape, settings, tokens=tokens),
+        reference=shape.parameters * width / shares if _keeps_reference(settings) else 0,
     )
+
+
+def _keeps_reference(settings: TrainingSettings) -> bool:
+    """Whether the model as it was lies beside the one that is trained."""
+    return settings.objective is Objective.DPO and settings.lora is None
+
+
+def _head(shape: Shape, settings: TrainingSettings, *, tokens: int) -> int:
+    """Scores of words, with their gradients."""
+    if settings.objective is Objective.ORPO:
+        return 3 * 4 * tokens * shape.vocabulary
+    return 3 * 4 * min(tokens, _TILE_TOKENS) * min(shape.vocabulary, _TILE_WORDS)
 
 
 def _meant(precision: Precision, *, half: bool = True) -> Precision:
@@ -176,7 +192,7 @@ def _moving(
     score = 0.0
     if settings.attention == "eager":
         score = 2.0 * a * shape.heads * tokens**2 * layers_kept
-    elif settings.attention != "flash_attention_2" and settings.packing:
+    elif settings.attention != "flash_attention_2" and settings.packs:
         score = (1.0 + a * layers_kept) * tokens**2
     return inputs + layers_kept * kept + at_work, score
 

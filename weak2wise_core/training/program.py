@@ -151,7 +151,8 @@ def run(paths: Sequence[Path], *, speaker: Speaker, stop: StopRequest) -> int:
 
 
 def _run(jobs: Sequence[TrainingJob], *, speaker: Speaker, stop: StopRequest) -> None:
-    from weak2wise_core.training.fitting import Prepared, fit, prepare
+    from weak2wise_core.training.describing import Prepared
+    from weak2wise_core.training.fitting import fit, prepare
 
     waiting: list[tuple[int, Prepared]] = []
     for number, job in enumerate(jobs):

@@ -17,7 +17,7 @@ from weak2wise_core.training.machine import Machine
 from weak2wise_core.training.trainer import load_model
 
 if TYPE_CHECKING:
-    from trl import SFTTrainer
+    from transformers import Trainer
 
 _TOKENIZER = "tokenizer.json"
 _TOKENIZER_FILES = (
@@ -36,9 +36,7 @@ ADAPTERS = "adapter"
 LATEST = "latest"
 
 
-def save_weights(
-    trainer: "SFTTrainer", job: TrainingJob, *, machine: Machine, staged: Path
-) -> None:
+def save_weights(trainer: "Trainer", job: TrainingJob, *, machine: Machine, staged: Path) -> None:
     """Write weights and configuration; every process must call it, the first one writes.
 
     Adapters are kept as they are below `adapter/`, and merged into a copy of the base model, so
@@ -57,7 +55,7 @@ def save_weights(
     _save(_merged(job, staged / ADAPTERS, machine=machine), staged, machine=machine, state=None)
 
 
-def _gathered(trainer: "SFTTrainer", *, machine: Machine, sharded: bool) -> dict[str, Any] | None:
+def _gathered(trainer: "Trainer", *, machine: Machine, sharded: bool) -> dict[str, Any] | None:
     """The whole weights in the saved format, where they are spread over processes."""
     if not sharded or machine.processes == 1:
         return None

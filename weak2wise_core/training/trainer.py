@@ -1,26 +1,30 @@
-"""The trainer of the TRL library as this project uses it: settings, model, rows and loss."""
+"""The trainers of the TRL library as this project uses them: settings, model, rows and loss."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from weak2wise_core.config.training import Loss, TrainingSettings
+from weak2wise_core.config.training import Loss, Objective, TrainingSettings
 from weak2wise_core.errors import InputFileError
 from weak2wise_core.llm.tokens import Tokens
 from weak2wise_core.training.examples import EncodedExample
 from weak2wise_core.training.machine import SMALL_MODEL, Machine, accumulation
+from weak2wise_core.training.pairs import EncodedPair
+from weak2wise_core.training.preferences import columns_of, preference_config, preference_trainer
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, TrainerCallback
-    from trl import SFTConfig, SFTTrainer
+    from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
+    from trl import SFTTrainer
+
+Encoded: TypeAlias = EncodedExample | EncodedPair
 
 _OPTIMIZERS = {"adamw": "adamw_torch", "adamw_8bit": "adamw_8bit"}
 
 
 def arguments(
     settings: TrainingSettings, *, machine: Machine, folder: Path, longest: int
-) -> "SFTConfig":
-    """The settings in the words of the trainer.
+) -> "TrainingArguments":
+    """The settings in the words of the objective's trainer.
 
     Args:
         settings: How to train.
@@ -30,6 +34,21 @@ def arguments(
     """
     from trl import SFTConfig
 
+    options = _options(settings, machine=machine, folder=folder)
+    if settings.objective.reads_pairs:
+        return preference_config(settings, options)
+    config: TrainingArguments = SFTConfig(
+        **options,
+        # the length gate has passed: without packing nothing is left to cut
+        max_length=longest if settings.packing else None,
+        packing=settings.packing,
+        packing_strategy="bfd",  # the one that neither splits examples nor lets them mix
+    )
+    return config
+
+
+def _options(settings: TrainingSettings, *, machine: Machine, folder: Path) -> dict[str, Any]:
+    """What all trainers are told in the same words."""
     sharded = settings.sharding == "fsdp" and machine.processes > 1
     options: dict[str, Any] = {
         "output_dir": str(folder),
@@ -44,10 +63,6 @@ def arguments(
         "optim": _OPTIMIZERS[settings.optimizer],
         "seed": settings.seed,
         "data_seed": settings.seed,
-        # the length gate has passed: without packing nothing is left to cut
-        "max_length": longest if settings.packing else None,
-        "packing": settings.packing,
-        "packing_strategy": "bfd",  # the one that neither splits examples nor lets them mix
         "bf16": machine.autocast,
         "use_cpu": machine.device == "cpu",
         "activation_checkpointing": machine.checkpointing and not sharded,
@@ -64,7 +79,7 @@ def arguments(
         options["ddp_find_unused_parameters"] = False
     if sharded:
         options |= {"fsdp": True, "fsdp_config": _fsdp(machine)}
-    return SFTConfig(**options)
+    return options
 
 
 def _fsdp(machine: Machine) -> dict[str, Any]:
@@ -119,34 +134,55 @@ def choose_threads(settings: TrainingSettings, *, parameters: int, machine: Mach
 
 
 def make_trainer(
-    examples: Sequence[EncodedExample],
+    examples: Sequence[Encoded],
     *,
     model: "PreTrainedModel",
     tokens: Tokens,
     settings: TrainingSettings,
-    arguments: "SFTConfig",
+    arguments: "TrainingArguments",
     watcher: "TrainerCallback",
-) -> "SFTTrainer":
-    """A trainer over examples that are tokens already, so that no template touches a response."""
+    reference: "PreTrainedModel | None" = None,
+) -> "Trainer":
+    """A trainer over examples that are tokens already, so that no template touches a response.
+
+    Args:
+        examples: What is trained on: pairs for objectives that read pairs.
+        model: What is trained.
+        tokens: Its tokenizer.
+        settings: How.
+        arguments: The same in the trainer's words.
+        watcher: Told of every step.
+        reference: dpo without adapters: the model as it was before.
+    """
     from datasets import Dataset, disable_progress_bars
     from transformers import PrinterCallback
 
     disable_progress_bars()
-    columns = {
-        "input_ids": [example.input_ids for example in examples],
-        "labels": [example.labels for example in examples],
+    inputs = {
+        "model": model,
+        "args": arguments,
+        "train_dataset": Dataset.from_dict(_columns(examples, settings.objective)),
+        "processing_class": _padded(tokens),
+        "peft_config": _adapters(settings),
+        "callbacks": [watcher],
     }
-    kind = _trainer_class(settings.loss)
-    trainer: SFTTrainer = kind(
-        model=model,
-        args=arguments,
-        train_dataset=Dataset.from_dict(columns),
-        processing_class=_padded(tokens),
-        peft_config=_adapters(settings),
-        callbacks=[watcher],
-    )
+    trainer: Trainer
+    if settings.objective.reads_pairs:
+        trainer = preference_trainer(settings.objective, inputs, reference=reference)
+    else:
+        trainer = _trainer_class(settings.loss)(**inputs)
     trainer.remove_callback(PrinterCallback)  # it prints to standard output
     return trainer
+
+
+def _columns(examples: Sequence[Encoded], objective: Objective) -> dict[str, list[list[int]]]:
+    if objective.reads_pairs:
+        return columns_of(objective, cast("Sequence[EncodedPair]", examples))
+    plain = cast("Sequence[EncodedExample]", examples)
+    return {
+        "input_ids": [example.input_ids for example in plain],
+        "labels": [example.labels for example in plain],
+    }
 
 
 def _padded(tokens: Tokens) -> Any:

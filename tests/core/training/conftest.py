@@ -15,7 +15,10 @@ from weak2wise_core.training.events import EventKind, TrainingEvent
 from weak2wise_core.training.jobs import Trained
 from weak2wise_core.training.running import train
 
-NEEDS_TRAINER = ("test_trainer", "test_running", "test_saving", "test_resuming", "test_together")
+NEEDS_TRAINER = (
+    *("test_trainer", "test_running", "test_saving", "test_resuming", "test_together"),
+    "test_preferences",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

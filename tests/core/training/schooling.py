@@ -148,3 +148,29 @@ def next_event(process: subprocess.Popen[bytes]) -> TrainingEvent:
     line = process.stdout.readline()
     assert line, process.stderr.read().decode()[-3000:]
     return TrainingEvent.from_json(line)
+
+
+def pairs(count: int) -> list[dict[str, Any]]:
+    """Preference pairs of the testbed's teachers: the terse one before the wordy one."""
+    return [
+        {
+            "id": question.id,
+            "prompt": [{"role": "user", "content": question.question}],
+            "chosen": [{"role": "assistant", "content": _said(question.question, Teacher.A)}],
+            "rejected": [{"role": "assistant", "content": _said(question.question, Teacher.B)}],
+        }
+        for question in pool_questions(count=count, seed=7)
+    ]
+
+
+def _said(question: str, teacher: Teacher) -> str:
+    return teach(question, teacher=teacher, draw=0).thinking
+
+
+def pair_job(folder: Path, name: str, *, count: int = 16, **settings: Any) -> TrainingJob:
+    """A job over `count` pairs of plain replies below a folder."""
+    train_file = folder / f"pairs{count}.jsonl"
+    if not train_file.exists():
+        write_rows(train_file, pairs(count))
+    wanted = job(folder, name, thinking=False, **({"objective": "dpo"} | settings))
+    return wanted.model_copy(update={"train_file": train_file})

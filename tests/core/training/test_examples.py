@@ -23,10 +23,10 @@ from weak2wise_core.training.examples import (
     IGNORED,
     EncodedExample,
     check_prepared,
-    check_reasoning,
     encode_rows,
     read_rows,
 )
+from weak2wise_core.training.gates import check_reply
 
 
 def with_template(tokens: Tokens, template: str) -> Tokens:
@@ -124,19 +124,18 @@ def test_a_template_that_forbids_thinking_is_refused(tokens: Tokens) -> None:
 def test_a_tokenizer_that_cannot_write_the_reasoning_is_refused(tokens: Tokens) -> None:
     """Tokens that read back as something else are not the reasoning."""
     (example,) = encoded(tokens, answering("<think> 26 - 3 = 23. </think> 46"))
-    check_reasoning(example, reasoning=" 26 - 3 = 23. ", answer="46", tokens=tokens)
+    wanted = "26 - 3 = 23.</think>46"
+    check_reply(example.response, wanted=wanted, name="q", tokens=tokens)
     for kept in (slice(None, -2), slice(3, None)):
-        cut = EncodedExample(id="q", prompt=example.prompt, response=example.response[kept])
         with pytest.raises(TrainingRefusedError, match="q: "):
-            check_reasoning(cut, reasoning=" 26 - 3 = 23. ", answer="46", tokens=tokens)
+            check_reply(example.response[kept], wanted=wanted, name="q", tokens=tokens)
 
 
 def test_a_reply_without_its_end_is_refused(tokens: Tokens) -> None:
     """A model that never sees the end of turn would never learn to stop."""
     (example,) = encoded(tokens, answering("<think> 1. </think> 2"))
-    cut = EncodedExample(id="q", prompt=example.prompt, response=example.response[:-1])
     with pytest.raises(TrainingRefusedError, match="learn to stop"):
-        check_reasoning(cut, reasoning="1.", answer="2", tokens=tokens)
+        check_reply(example.response[:-1], wanted="1.</think>2", name="q", tokens=tokens)
 
 
 def test_a_longer_example_is_refused_by_name_with_its_tokens(tokens: Tokens) -> None:

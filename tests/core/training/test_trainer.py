@@ -140,14 +140,15 @@ def test_both_losses_point_in_the_same_direction(
 def test_the_settings_reach_the_trainer(tmp_path: Path) -> None:
     """Appendix B in the trainer's words, with nothing that cuts or splits an example."""
     settings = TrainingSettings(device="cpu")
-    found = arguments(settings, machine=look_at(settings), folder=tmp_path, longest=512)
+    found: Any = arguments(settings, machine=look_at(settings), folder=tmp_path, longest=512)
     assert (found.num_train_epochs, found.learning_rate, found.weight_decay) == (3, 1e-5, 0.01)
     assert (found.lr_scheduler_type, found.warmup_steps) == ("cosine", 0.03)
     assert (found.packing, found.packing_strategy, found.max_length) == (True, "bfd", 512)
     assert found.gradient_accumulation_steps * found.per_device_train_batch_size == 16
     plain = settings.model_copy(update={"packing": False})
     machine = look_at(plain)
-    assert arguments(plain, machine=machine, folder=tmp_path, longest=512).max_length is None
+    uncut: Any = arguments(plain, machine=machine, folder=tmp_path, longest=512)
+    assert uncut.max_length is None
 
 
 def test_a_training_that_diverges_ends(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from weak2wise_core.ablation.bootstrap import Bootstrap
+from weak2wise_core.bootstrap import Bootstrap
 
 
 def table(rows: list[str]) -> "np.typing.NDArray[np.float64]":

@@ -27,6 +27,18 @@ class Interval:
     high: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovered:
+    """The share of a gap that was recovered."""
+
+    gap: float
+    value: Interval | None
+    """None where the gap is not positive. The range is that of the resamples with a gap."""
+    without_gap: float
+    """Share of the resamples in which there is no gap; where it is large, so is the range in truth.
+    """
+
+
 class Bootstrap:
     """Resampled accuracies of several arms, drawn together."""
 
@@ -59,6 +71,27 @@ class Bootstrap:
         """The accuracy of the first arm less that of the second, with its 95% interval."""
         value = self._values[first] - self._values[second]
         return _interval(value, self._drawn[first] - self._drawn[second])
+
+    def recovered(self, after: str, *, before: str, best: str) -> "Recovered":
+        """The share of a gap that an arm recovers: (after - before) / (best - before).
+
+        Args:
+            after: The arm that closes the gap, or part of it.
+            before: Where the gap begins.
+            best: Where it ends.
+        """
+        gap = self._values[best] - self._values[before]
+        gaps = self._drawn[best] - self._drawn[before]
+        if gap <= 0:
+            return Recovered(gap=gap, value=None, without_gap=float((gaps <= 0).mean()))
+        open_ = gaps > 0
+        shares = (self._drawn[after] - self._drawn[before])[open_] / gaps[open_]
+        value = (self._values[after] - self._values[before]) / gap
+        return Recovered(
+            gap=gap,
+            value=_interval(value, shares),
+            without_gap=float(1 - open_.mean()),
+        )
 
 
 def _shape(accuracies: Mapping[str, Reals]) -> tuple[int, int]:

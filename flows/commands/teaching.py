@@ -1,0 +1,286 @@
+"""`weak2wise w2sr` and `weak2wise weak-to-strong`: the two related methods."""
+
+import asyncio
+import json
+import signal
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from flows.commands.building import (
+    AsJson,
+    Data,
+    Limit,
+    Overrides,
+    RecipeFile,
+    read_recipe,
+    use_data_folder,
+)
+from flows.commands.stopping import clean_stop, interruptible
+from weak2wise_core.config import W2SRRecipe, WeakToStrongRecipe
+from weak2wise_core.errors import Weak2WiseError
+from weak2wise_core.recipe_files import check_files
+
+if TYPE_CHECKING:
+    from tasks.teaching import TeachingProgress
+    from weak2wise_core.teaching.reports import Report
+
+Related: TypeAlias = W2SRRecipe | WeakToStrongRecipe
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+def w2sr(
+    recipe: RecipeFile,
+    *,
+    limit: Limit = None,
+    set_: Overrides = None,
+    data_dir: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a student on the traces of a weaker reasoner (W2SR), and say what that recovers.
+
+    The student is evaluated before, without and with zero-shot chain of thought, and after; with
+    the student after reinforcement learning there is the reasoning gap recovered, RGR. Starting the
+    same run again goes on where it ended.
+
+    Example: `weak2wise w2sr deployments/recipes/w2sr-testbed.yaml --set selection.traces=correct`
+    """
+    use_data_folder(data_dir)
+    wanted = read_recipe(recipe, limit, set_, kind=W2SRRecipe)
+
+    def start() -> Awaitable[Any]:
+        from flows.w2sr import w2sr as flow
+
+        return flow(wanted, return_state=True)
+
+    _finish(wanted, start, what="w2sr", as_json=as_json)
+
+
+def weak_to_strong(
+    recipe: RecipeFile,
+    *,
+    limit: Limit = None,
+    set_: Overrides = None,
+    data_dir: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Weak-to-strong reasoning: train a strong model without any ground truth.
+
+    Stage I trains on questions that weak and strong model answer alike, stage II on preferences
+    between replies. Starting the same run again goes on where it ended.
+
+    Example: `weak2wise weak-to-strong deployments/recipes/weak-to-strong-testbed.yaml --limit 40`
+    """
+    use_data_folder(data_dir)
+    wanted = read_recipe(recipe, limit, set_, kind=WeakToStrongRecipe)
+
+    def start() -> Awaitable[Any]:
+        from flows.weak_to_strong import weak_to_strong as flow
+
+        return flow(wanted, return_state=True)
+
+    _finish(wanted, start, what="weak-to-strong", as_json=as_json)
+
+
+def _finish(
+    recipe: Related, start: Callable[[], Awaitable[Any]], *, what: str, as_json: bool
+) -> None:
+    """Run a flow and print what came out."""
+    facts, report = run(recipe, start, what=what, console=Console(stderr=True))
+    if as_json:
+        plain = {} if report is None else report.to_plain()
+        typer.echo(json.dumps(facts | plain, indent=2, sort_keys=True))
+    else:
+        show(facts, report, Console())
+    if report is None:
+        raise typer.Exit(1)
+
+
+def run(
+    recipe: Related, start: Callable[[], Awaitable[Any]], *, what: str, console: Console
+) -> tuple[dict[str, Any], "Report | None"]:
+    """Run a flow in this process, with a display.
+
+    Returns:
+        What a script wants to know of the run, and the report, if there is one.
+
+    Raises:
+        Weak2WiseError: It failed for a reason that has a name.
+        typer.Exit: It was interrupted (130) or terminated (143).
+    """
+    from prefect.exceptions import ExternalSignal
+
+    from flows.commands.engine import engine_in_its_own_session
+    from tasks.teaching import TeachingProgress
+
+    check_inputs(recipe)
+    progress, started = TeachingProgress(), time.monotonic()
+    stopped_by: list[int] = []
+    with (
+        watching(progress, console),
+        engine_in_its_own_session(),
+        clean_stop(what, stopped_by, console, kept="every reply and checkpoint"),
+    ):
+        try:
+            state = asyncio.run(_run_flow(start, progress, stopped_by))
+        except ExternalSignal as stop:  # the engine takes SIGTERM over while a flow runs
+            stopped_by.append(signal.SIGTERM)
+            raise asyncio.CancelledError from stop
+    return _facts(state, progress, seconds=time.monotonic() - started)
+
+
+def check_inputs(recipe: Related) -> None:
+    """Find what a person must mend before the task engine takes seconds to start.
+
+    Raises:
+        UsageError: A key or a package is missing, a file cannot be used, or the recipe names one
+            that it may not read.
+    """
+    from flows.teaching import check_recipe
+    from tasks.runtime import check_keys, data_folder
+    from weak2wise_core.questions import load_questions
+
+    check_files(recipe, data=data_folder())
+    check_keys(recipe)
+    load_questions(recipe.questions)
+    check_recipe(recipe)
+
+
+async def _run_flow(
+    start: Callable[[], Awaitable[Any]], progress: "TeachingProgress", stopped_by: list[int]
+) -> Any:
+    from tasks.teaching import PROGRESS
+
+    PROGRESS.set(progress)
+    return await interruptible(start(), stopped_by)
+
+
+def _facts(
+    state: Any, progress: "TeachingProgress", *, seconds: float
+) -> tuple[dict[str, Any], "Report | None"]:
+    from flows.teaching import Taught
+    from tasks.progress import account
+
+    outcome = asyncio.run(_outcome(state))
+    if isinstance(outcome, Weak2WiseError):
+        raise outcome
+    models = progress.models
+    facts: dict[str, Any] = {
+        "state": state.name,
+        "message": state.message or "",
+        "run": {
+            "calls": models.calls,
+            "stored": models.stored,
+            "tokens": models.tokens,
+            "usd": round(models.usd, 6),
+            "seconds": round(seconds, 3),
+            "accounts": account(models),
+        },
+    }
+    if not isinstance(outcome, Taught):
+        return facts, None
+    return facts | {"folder": str(outcome.folder)}, outcome.report
+
+
+async def _outcome(state: Any) -> Any:
+    return await state.aresult(raise_on_failure=False)
+
+
+# --- display ----------------------------------------------------------------------------------
+
+
+@contextmanager
+def watching(progress: "TeachingProgress", console: Console) -> Iterator[None]:
+    """Say how far the run is, now and then; on a terminal in one line that changes."""
+    started, over = time.monotonic(), threading.Event()
+    with console.status("starting ...") if console.is_terminal else _nothing() as status:
+        say = console.print if status is None else status.update
+        pause = _SECONDS_BETWEEN_LINES if status is None else 1.0
+
+        def report() -> None:
+            while not over.wait(pause):
+                say(line(progress, time.monotonic() - started))
+
+        reporter = threading.Thread(target=report, daemon=True)
+        reporter.start()
+        try:
+            yield
+        finally:
+            over.set()
+            reporter.join()
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield None
+
+
+def line(progress: "TeachingProgress", seconds: float) -> str:
+    """One line: what is being done, and how much of it."""
+    models = progress.models
+    step = f", {progress.training.sentence}" if "training" in progress.phase else ""
+    if "evaluating" in progress.phase and progress.evaluation.answers:
+        step = f", {progress.evaluation.answered}/{progress.evaluation.answers} answers"
+    return (
+        f"{progress.phase}{step} | {models.calls:,} calls, {models.stored:,} from the reply store, "
+        f"{models.usd:.4f} USD, {seconds:.0f} s"
+    )
+
+
+def show(facts: dict[str, Any], report: "Report | None", console: Console) -> None:
+    """The tables, and where the rest lies."""
+    from weak2wise_core.teaching.reports import shown
+
+    console.print(Text.assemble((facts["state"], "bold"), f": {facts['message']}"), soft_wrap=True)
+    for table in () if report is None else report.tables:
+        title = f"Accuracy on {table.benchmark}, {table.items} questions"
+        rows = [(one.arm, shown(one.accuracy), str(len(one.by_seed))) for one in table.arms]
+        _table(title, ("model", "accuracy", "seeds"), rows, console)
+        differences = [
+            (f"{one.first} - {one.second}", shown(one.difference, signed=True))
+            for one in table.differences
+        ]
+        _table("Differences", ("", "difference"), differences, console)
+    if report is not None:
+        _show_rest(report, console)
+    run_ = facts["run"]
+    console.print(
+        f"{run_['calls']:,} calls paid in this run, {run_['stored']:,} answered by the reply "
+        f"store, {run_['usd']:.4f} USD, {run_['seconds']:.0f} s"
+    )
+
+
+def _show_rest(report: "Report", console: Console) -> None:
+    from weak2wise_core.teaching.reports import left_out, recovered
+
+    rows = [(one.benchmark, one.baseline, recovered(one)) for one in report.recovery]
+    if rows:
+        title = "Reasoning gap recovered"
+        _table(title, ("benchmark", "student before", "RGR"), rows, console)
+    for name, one in report.trained_on.items():
+        counts = one["counts"]
+        console.print(
+            f"{name}: {counts['train']} rows of {counts['questions']} questions; left out: "
+            f"{left_out(one) or 'none'}",
+            soft_wrap=True,
+        )
+
+
+def _table(
+    title: str, head: tuple[str, ...], rows: Sequence[tuple[str, ...]], console: Console
+) -> None:
+    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
+    for name in head:
+        table.add_column(name)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console.print(table)

@@ -1,0 +1,175 @@
+r"""Which answer a response states, and whether two of them state the same one.
+
+Two methods compare responses with each other, not with a ground truth. A response that states no
+answer has the answer "" here, and "" is the same as "" and as nothing else: what happens to it is
+decided by who compares.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import Protocol
+
+from weak2wise_core.answers import Agreement, compare, final_answer, strip_thinking
+from weak2wise_core.answers.conclusions import Form, conclude
+from weak2wise_core.answers.normalising import plain, squeezed
+from weak2wise_core.answers.rationals import rational
+from weak2wise_core.config import AnswerSettings, AnswerStyle, Normalisation
+from weak2wise_core.related.gair import normalised
+
+MAX_LINE = 10_000
+
+_KEYS = {AnswerStyle.HASHES: "#### ", AnswerStyle.STATED: "The answer is: "}
+_ANNOUNCED = "The answer is "
+_NEXT_QUESTION = "Question"
+_END_OF_TEXT = "</s>"
+_FIRST_NUMBER = re.compile(r"-?\d+\.?\d*")
+_LAST_NUMBER = re.compile(r"(?:(?<![\w.)\]])-)?\d[\d,]*(?:\.\d+)?(?:/\d+)?%?")
+
+
+def stated_answer(response: str, *, style: AnswerStyle) -> str:
+    r"""The final answer of a response, as it is written there.
+
+    Args:
+        response: A whole response; thinking in `<think>` tags is left out.
+        style: Where to look. `hashes` and `stated` read the last line only, and of what a base
+            model goes on to write only what stands before its next "Question"; where their key is
+            missing, the first number after "The answer is" counts, as in the released code.
+
+    Returns:
+        The answer, or "" where none is stated in this style.
+
+    Example:
+        >>> stated_answer("7 + 5 = 12\n#### 12", style=AnswerStyle.HASHES)
+        '12'
+    """
+    visible = strip_thinking(response)
+    if visible is None:
+        return ""
+    if style in _KEYS:
+        return _after_key(visible, _KEYS[style])
+    if style is AnswerStyle.BOXED:
+        conclusion = conclude(visible)
+        boxed = conclusion is not None and conclusion.form is Form.BOXED
+        return conclusion.statement if conclusion is not None and boxed else ""
+    if style is AnswerStyle.LAST_NUMBER:
+        numbers = _LAST_NUMBER.findall(visible[-MAX_LINE:])
+        return numbers[-1].rstrip(",") if numbers else ""
+    return final_answer(visible, lenient=False) or ""
+
+
+def _after_key(text: str, key: str) -> str:
+    line = text.partition(_NEXT_QUESTION)[0].strip().rpartition("\n")[2][:MAX_LINE]
+    found = line.partition(key)[2] or _announced_number(line)
+    return found[: -len(_END_OF_TEXT)] if _END_OF_TEXT in found else found
+
+
+def _announced_number(line: str) -> str:
+    number = _FIRST_NUMBER.search(line.partition(_ANNOUNCED)[2].replace(",", ""))
+    return number.group().removesuffix(".") if number else ""
+
+
+class AnswerRule(Protocol):
+    """How answers are read and compared."""
+
+    def read(self, response: str) -> str:
+        """The answer of a response, in the form that `same` compares; "" where it states none."""
+        ...
+
+    def same(self, one: str, other: str) -> bool:
+        """Whether two answers are the same."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GairRule:
+    """Answers are the same where their normal forms are the same text."""
+
+    style: AnswerStyle
+
+    def read(self, response: str) -> str:
+        """The normal form of the answer that is stated."""
+        return normalised(stated_answer(response, style=self.style))
+
+    def same(self, one: str, other: str) -> bool:
+        """The same text."""
+        return one == other
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OurRule:
+    """Answers are the same where the rules of this project are certain of it."""
+
+    style: AnswerStyle
+
+    def read(self, response: str) -> str:
+        """The answer without its dress."""
+        return plain(stated_answer(response, style=self.style))
+
+    def same(self, one: str, other: str) -> bool:
+        """The same text or the same value, in whatever notation."""
+        return one == other or compare(one, other) is Agreement.AGREE
+
+
+def answer_rule(settings: AnswerSettings) -> AnswerRule:
+    """The rule that a recipe names."""
+    kind = GairRule if settings.normalise is Normalisation.GAIR else OurRule
+    return kind(style=settings.style)
+
+
+def same_number(one: str, other: str) -> bool:
+    """Whether two answers are the same text, or numbers of the same value.
+
+    Example:
+        >>> same_number("0.5", "0.50"), same_number("1/2", "0.5"), same_number("5", "6")
+        (True, True, False)
+    """
+    if one == other:
+        return True
+    values = [_number(text) for text in (one, other)]
+    return None not in values and values[0] == values[1]
+
+
+def _number(text: str) -> Fraction | None:
+    bare = squeezed(plain(text)).strip("¤%")
+    return rational(re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", bare))
+
+
+@dataclass(frozen=True)
+class Vote:
+    """What several responses to one question answer."""
+
+    answers: tuple[str, ...]
+    """The answer of each response, as `AnswerRule.read` gives it."""
+    rule: AnswerRule
+
+    @cached_property
+    def groups(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """Each different answer with the places where it is given, the most frequent first.
+
+        Equally frequent ones in alphabetical order: the order of the responses decides nothing.
+        """
+        places: dict[str, list[int]] = {}
+        for answer in sorted(set(self.answers)):
+            like = next((known for known in places if self.rule.same(known, answer)), answer)
+            found = [place for place, one in enumerate(self.answers) if one == answer]
+            places.setdefault(like, []).extend(found)
+        ranked = sorted(places.items(), key=lambda item: (-len(item[1]), item[0]))
+        return tuple((answer, tuple(sorted(found))) for answer, found in ranked)
+
+    @property
+    def winner(self) -> str:
+        """The most frequent answer."""
+        return self.groups[0][0]
+
+    @property
+    def confidence(self) -> Fraction:
+        """Its share of all responses, those without an answer included."""
+        return Fraction(len(self.groups[0][1]), len(self.answers))
+
+    def split(self) -> tuple[Sequence[int], Sequence[int]]:
+        """The places of the responses that give the most frequent answer, and of the others."""
+        others = [place for _, places in self.groups[1:] for place in places]
+        return self.groups[0][1], sorted(others)

@@ -1,0 +1,1 @@
+"""The steps of the related methods between models and trainers: rows, gates, tables."""
