@@ -26,7 +26,7 @@ from weak2wise_core.dataset.lessons import Lessons
 from weak2wise_core.dataset.publishing import Published
 from weak2wise_core.dataset.reading import open_dataset
 from weak2wise_core.errors import RecipeError
-from weak2wise_core.evaluation.models import settled
+from weak2wise_core.evaluation.models import check_model, settled
 from weak2wise_core.evaluation.records import Evaluation
 from weak2wise_core.prompts import RelatedPromptSet, load_related_prompts
 from weak2wise_core.questions import QuestionSet
@@ -240,6 +240,8 @@ def check_recipe(recipe: RelatedRecipe) -> None:
             "event loop: leave it out, or set it to async"
         )
     require_packages(recipe.training)
+    for model in recipe.models.specs().values():
+        check_model(model)
     check_inputs([recipe.models.specs()[recipe.trained]], recipe.evaluation, results=None)
 
 
