@@ -168,7 +168,9 @@ def test_a_full_disk_tears_no_result_and_no_dataset(
         code, output = build(server, disk.data)
         assert code == 0, output
         published = files_of(disk.data)
-        lost = ["datasets"] if full_while == "datasets" else ["datasets", "results", "keys"]
+        lost = (
+            ["datasets"] if full_while == "datasets" else ["datasets", "shards", "results", "keys"]
+        )
         size = sum(remove(disk.data / name) for name in lost)
         disk.fill(but_for=RESERVE_BYTES + OPENING + size // 3)
 
