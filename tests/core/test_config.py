@@ -35,6 +35,8 @@ def recipe_file(tmp_path: Path) -> Path:
         ({"step_mask": {"granularty": 6}}, "step_mask.granularty: unknown key"),  # codespell:ignore
         ({"step_mask": {"granularity": 1}}, "step_mask.granularity"),
         ({"step_mask": {"beta": 1.5}}, "step_mask.beta"),
+        ({"budget": {"usd": float("inf")}}, "budget.usd"),
+        ({"training": {"learning_rate": float("inf")}}, "training.learning_rate"),
         ({"dataset": "../up"}, "dataset"),
         ({"judging": {"votes": 2}}, "votes must be odd"),
         ({"judging": {"method": "llm"}}, "models.judge"),

@@ -9,6 +9,9 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
 
 class Settings(BaseModel):
-    """Base of every part of a recipe: frozen, and strict about unknown keys."""
+    """Base of every part of a recipe: frozen, strict about unknown keys, and finite.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    JSON, in which settings travel to the engine and to the training process, has no infinity.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

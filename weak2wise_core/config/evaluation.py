@@ -75,7 +75,11 @@ class EvaluationSettings(Settings):
     top_p: float | None = Field(
         0.95, gt=0, le=1, description="nucleus sampling (ours); null: as the model's entry says"
     )
-    max_tokens: PositiveInt = Field(32_768, description="limit of one answer, in tokens (ours)")
+    max_tokens: PositiveInt | None = Field(
+        None,
+        description="limit of one answer, in tokens; absent: that of the model's entry, else what "
+        "is left of its context (ours)",
+    )
     seed: int = Field(0, ge=0, description="draw j of a question is asked with seed + j")
     prompt_suffix: str | None = Field(
         None,

@@ -112,6 +112,8 @@ class _Reader:
         ]
         if len(wrong) != len(LETTERS) - 1:
             raise self.error(f"{len(wrong)} wrong answers; {len(LETTERS) - 1} were expected")
+        if correct in wrong:
+            raise self.error(f"the correct answer {correct!r:.80} is one of the wrong ones too")
         choices = in_order(question, [correct, *wrong])
         return Problem(
             id=identifier,
@@ -133,12 +135,14 @@ class _Reader:
 
     def _aime(self, text: str, name: str) -> str:
         whole, _, rest = text.strip().strip("$").partition(".")
-        if not whole.isdecimal() or rest.strip("0") or int(whole) > LARGEST_AIME:
+        digits = whole.lstrip("0")  # of thousands of digits Python makes no number
+        too_large = len(digits) > len(str(LARGEST_AIME))
+        if not whole.isdecimal() or rest.strip("0") or too_large:
             raise self.error(
                 f"field {name!r} is {text!r:.80}; an answer of {self.settings.kind.value} is a "
                 f"whole number from 0 to {LARGEST_AIME}"
             )
-        return str(int(whole))
+        return str(int(digits or "0"))
 
     def _value(self, setting: str, given: str | None, usual: Sequence[str]) -> str:
         return self._text(self._required(setting, given, usual))
@@ -167,6 +171,10 @@ class _Reader:
         if text is None:
             found = "empty" if self.row[name] in ("", None) else repr(self.row[name])[:80]
             raise self.error(f"field {name!r} is {found}; text or a number was expected")
+        if any("\ud800" <= sign <= "\udfff" for sign in text):
+            raise self.error(
+                f"field {name!r} holds half of a surrogate pair, which is no character"
+            )
         return text
 
 

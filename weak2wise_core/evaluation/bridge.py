@@ -48,8 +48,8 @@ class Asking:
     gateway: Gateway
     name: str
     """Under which calls are counted and kept."""
-    max_tokens: int
-    """Limit of an answer where a task sets none."""
+    max_tokens: int | None
+    """Limit of an answer where a task sets none; None: as the model's entry says."""
     seed: int
     on_answer: OnAnswer | None = None
 
@@ -60,7 +60,7 @@ class Asking:
         changes: dict[str, Any] = {
             "temperature": 0.0 if greedy else wanted.get("temperature", self.model.temperature),
             "top_p": None if greedy else wanted.get("top_p", self.model.top_p),
-            "max_tokens": int(limits[0]) if limits else self.max_tokens,
+            "max_tokens": int(limits[0]) if limits else self.max_tokens or self.model.max_tokens,
             "seed": self.seed,
         }
         spec = self.model.model_copy(update=changes)

@@ -75,10 +75,11 @@ def difference_interval(
 
     Returns:
         Newcombe's interval for paired proportions (his method 10) for k = 1, a percentile bootstrap
-        over questions for k > 1.
+        over questions for k > 1. Where all questions have the same difference, a bootstrap would be
+        certain of it: then Newcombe's interval over the questions stands in.
     """
     differences = np.asarray(first) - np.asarray(second)
-    if samples > 1:
+    if samples > 1 and float(np.ptp(differences)) > 0:
         return _bootstrap(differences, resamples=resamples)
     low, high = _newcombe(np.asarray(first), np.asarray(second))
     return Interval(value=float(differences.mean()), low=low, high=high, method="newcombe")
@@ -91,7 +92,8 @@ def paired_test(
 
     Returns:
         The exact McNemar test for k = 1; for k > 1, where a question is not simply right or wrong,
-        a permutation test that swaps the models question by question. Both are two-sided.
+        a permutation test that swaps the models question by question; one question tells nothing.
+        Both are two-sided.
     """
     stats: Any = _scipy_stats()
     if samples == 1:
@@ -100,6 +102,8 @@ def paired_test(
         either = only_first + only_second
         p_value = stats.binomtest(only_first, either, 0.5).pvalue if either else 1.0
         return Significance(p_value=float(p_value), method="mcnemar")
+    if len(first) == 1:  # swapped or not, the difference is as large
+        return Significance(p_value=1.0, method="permutation")
     result = stats.permutation_test(
         (np.asarray(first), np.asarray(second)),
         lambda a, b, axis: np.mean(a - b, axis=axis),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from weak2wise_core.llm.tokens import CHATML, Tokens
 from weak2wise_core.llm.weights import model_folder
-from weak2wise_core.stores.files import atomic_folder
+from weak2wise_core.stores.files import atomic_folder, remove_abandoned
 from weak2wise_core.training.card import card
 from weak2wise_core.training.jobs import MANIFEST, TrainingJob
 from weak2wise_core.training.machine import Machine
@@ -134,9 +134,12 @@ def end_generation_with_turn(folder: Path, *, tokens: Tokens) -> None:
 def publish_model(staged: Path, manifest: Mapping[str, Any], *, output: Path) -> None:
     """Move the staged files to the model's place, manifest last.
 
+    Weights that a process killed at this point had moved already are removed: nobody finds them.
+
     Raises:
         StoreError: The folder cannot be written; nothing is left in its place.
     """
+    remove_abandoned(output.parent)
     with atomic_folder(output) as beside:
         for path in staged.iterdir():
             path.rename(beside / path.name)

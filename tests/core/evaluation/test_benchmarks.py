@@ -53,7 +53,7 @@ def test_aime_is_read_in_the_columns_of_its_releases(tmp_path: Path, row: Any) -
     assert (problem.question, problem.gold) == ("How many?", "33")
 
 
-@pytest.mark.parametrize("answer", ["1000", "-1", "3.5", "x", ""])
+@pytest.mark.parametrize("answer", ["1000", "9" * 5000, "-1", "3.5", "x", ""])
 def test_aime_answers_are_whole_numbers_up_to_999(tmp_path: Path, answer: str) -> None:
     """Another answer belongs to another benchmark; the message names file, row and column."""
     rows = [{"problem": "a", "answer": "1"}, {"problem": "b", "answer": answer}]
@@ -105,6 +105,7 @@ def test_columns_may_have_other_names(tmp_path: Path) -> None:
         ({"problem": "?", "answer": None}, "field 'answer' is empty"),
         ({"problem": "?", "answer": [1]}, r"field 'answer' is \[1\]; text or a number"),
         ({"problem": "?", "gold": 1}, "no field 'answer' or 'solution'; .* Set answer_field"),
+        ({"problem": "\ud83d", "answer": 1}, "field 'problem' holds half of a surrogate pair"),
         (["?"], "no object"),
     ],
 )
@@ -121,6 +122,13 @@ def test_gpqa_needs_all_four_choices(tmp_path: Path) -> None:
     with pytest.raises(
         InputFileError, match=r"row 1: no field 'incorrect answer 2'; it has .*'Que"
     ):
+        read(lines(tmp_path, row), BenchmarkKind.GPQA)
+
+
+def test_a_right_choice_is_no_wrong_one(tmp_path: Path) -> None:
+    """Where both have one text, a model that names the other letter would be called wrong."""
+    row = GPQA | {"Incorrect Answer 2": "right"}
+    with pytest.raises(InputFileError, match="row 1: the correct answer 'right' is one of the"):
         read(lines(tmp_path, row), BenchmarkKind.GPQA)
 
 

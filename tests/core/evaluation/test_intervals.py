@@ -77,6 +77,21 @@ def test_no_difference_in_thirty_questions_is_no_certainty() -> None:
     assert found.low < 0 < found.high
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [([1.0], [0.5]), ([1.0] * 3, [0.5] * 3), ([0.5, 0.75], [0.25, 0.5]), ([1.0], [1.0])],
+)
+def test_the_same_difference_everywhere_is_no_certainty(
+    first: list[float], second: list[float]
+) -> None:
+    """Several samples of few questions, one at least: the interval still has a width."""
+    found = difference_interval(first, second, samples=4, resamples=100)
+    assert found.low <= found.value <= found.high
+    assert found.high - found.low > 0.5
+    assert found.method == "newcombe"
+    assert paired_test(first, second, samples=4).p_value >= 2 ** (1 - len(first))
+
+
 @pytest.mark.parametrize("samples", [1, 4])
 def test_intervals_of_differences_cover_the_truth(samples: int) -> None:
     """Of many experiments with a known difference about 95% hold it."""

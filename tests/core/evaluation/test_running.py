@@ -86,8 +86,17 @@ async def test_the_settings_decide_how_the_model_is_asked(
     await evaluate(model, additions(1), model=spec, temperature=None, top_p=None)
     assert [call.sampling for call in model.calls] == [
         Sampling(temperature=0.2, top_p=0.95, max_tokens=99, seed=40),
-        Sampling(temperature=1.5, top_p=0.5, max_tokens=32_768, seed=0),
+        Sampling(temperature=1.5, top_p=0.5, max_tokens=7, seed=0),
     ]
+
+
+async def test_without_a_limit_an_answer_may_fill_the_context(
+    evaluate: Evaluate, additions: Write
+) -> None:
+    """A number of ours would be refused by every model whose whole context is not longer."""
+    model = calculator()
+    await evaluate(model, additions(1))
+    assert [call.sampling.max_tokens for call in model.calls] == [None]
 
 
 async def test_several_benchmarks_of_one_kind_stay_apart(

@@ -17,7 +17,11 @@ from weak2wise_core.llm.tokens import CHATML, Tokens
 from weak2wise_core.records import FinishReason, Message
 from weak2wise_core.training.examples import encode_rows
 from weak2wise_core.training.jobs import job_version
-from weak2wise_core.training.saving import end_generation_with_turn, save_tokenizer
+from weak2wise_core.training.saving import (
+    end_generation_with_turn,
+    publish_model,
+    save_tokenizer,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -130,6 +134,20 @@ def test_nothing_is_left_beside_the_models(school: School) -> None:
     assert sorted(path.name for path in models.iterdir()) == sorted(school.trained)
     assert not list(models.rglob("*.tmp"))
     assert not list(models.rglob("optimizer*"))
+
+
+def test_what_a_killed_process_left_while_it_published_is_removed(
+    school: School, tmp_path: Path
+) -> None:
+    """Weights are large, and nobody would look for them under a hidden name."""
+    left = tmp_path / f".v1.{'0' * 32}.tmp"
+    left.mkdir()
+    (left / "model.safetensors").write_bytes(b"half")
+    staged = tmp_path / "staged"
+    staged.mkdir()
+    publish_model(staged, school.trained["plain"].manifest, output=tmp_path / "v1")
+    assert not left.exists()
+    assert (tmp_path / "v1" / "training.json").is_file()
 
 
 def test_a_base_model_without_a_template_gets_the_one_it_was_trained_with(
