@@ -1,12 +1,13 @@
 # make demo   set up and build a dataset on the testbed: no key, no GPU, no network but the index
 # make reproduce  set up, train and test the arms of Table 3 on the testbed (about ten minutes)
 # make test   set up and pass the tests
-# make check  set up and run linters, types and import layers
+# make check  set up and run linters, types, import layers and the documentation
+# make docs   set up and build the documentation: build/site/index.html
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo reproduce test check clean-data
+.PHONY: demo reproduce test check docs clean-data
 
 demo: $(VENV)/.local
 	$(BIN)/weak2wise build deployments/recipes/testbed.yaml
@@ -27,6 +28,10 @@ check: $(VENV)/.dev
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 	$(BIN)/validate-pyproject pyproject.toml
+	$(BIN)/mkdocs build --strict --quiet
+
+docs: $(VENV)/.dev
+	$(BIN)/mkdocs build --strict --quiet
 
 clean-data:
 	rm -rf data
