@@ -39,7 +39,8 @@ def section(text: str, title: str) -> str:
     Raises:
         LookupError: There is no such heading, or nothing below it.
     """
-    found = re.search(rf"^## {re.escape(title)}\n(?P<body>.*?)(?=^## |\Z)", text, re.M | re.S)
+    pattern = rf"^## {re.escape(title)}\n(?P<body>.*?)(?=^## |\Z)"
+    found = re.search(pattern, text, re.MULTILINE | re.DOTALL)
     if found is None or not found["body"].strip():
         raise LookupError(
             f"README.md has no section '## {title}', which a page of docs/ shows; "
@@ -56,7 +57,7 @@ def recipe_reference() -> str:
 def parts() -> dict[str, type[Settings]]:
     """Every class of settings below `Recipe`, under where it stands in a recipe, nearest first."""
     found: dict[str, type[Settings]] = {"": Recipe}
-    waiting = [("", Recipe)]
+    waiting: list[tuple[str, type[Settings]]] = [("", Recipe)]
     while waiting:
         place, kind = waiting.pop(0)
         for name in own_fields(kind):
