@@ -2,12 +2,13 @@
 # make reproduce  set up, train and test the arms of Table 3 on the testbed (about ten minutes)
 # make related  set up and run W2SR and weak-to-strong reasoning on the testbed (about ten CPU minutes)
 # make test   set up and pass the tests
-# make check  set up and run linters, types and import layers
+# make check  set up and run linters, types, import layers and the documentation
+# make docs   set up and build the documentation: build/site/index.html
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo reproduce related test check clean-data
+.PHONY: demo reproduce related test check docs clean-data
 
 demo: $(VENV)/.local
 	$(BIN)/weak2wise build deployments/recipes/testbed.yaml
@@ -36,6 +37,10 @@ check: $(VENV)/.dev
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 	$(BIN)/validate-pyproject pyproject.toml
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean-data:
 	rm -rf data

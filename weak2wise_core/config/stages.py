@@ -74,13 +74,13 @@ class DecontaminationSettings(Settings):
 
 
 class FilterSettings(Settings):
-    """Section 3.2."""
+    """Only questions that the weak model cannot answer alone are kept (section 3.2)."""
 
     enabled: bool = Field(True, description="false: keep every question and make no call at all")
 
 
 class GenerateSettings(Settings):
-    """Section 3.3."""
+    """Traces of the strong models, which are told the answer (section 3.3)."""
 
     samples_per_model: int = Field(3, ge=1, le=64, description="draws of each strong model (4.1)")
     imported: tuple[Path, ...] = Field(
@@ -95,7 +95,7 @@ class GenerateSettings(Settings):
 
 
 class StepMaskSettings(Settings):
-    """Section 3.4."""
+    """How traces are masked and scored (section 3.4)."""
 
     granularity: int = Field(6, ge=2, le=12, description="n, the number of mask levels (4.1)")
     beta: float = Field(0.5, ge=0, le=1, description="weight of s_avg in equation 7 (4.1)")
@@ -112,7 +112,7 @@ class StepMaskSettings(Settings):
 
 
 class JudgingSettings(Settings):
-    """Section 3.2 and appendix A."""
+    """Whether an answer is correct (section 3.2 and appendix A)."""
 
     method: JudgeMethod = Field(JudgeMethod.LLM, description="llm is the paper's judge")
     votes: int = Field(3, ge=1, le=9, description="votes on one attempt (3.2); odd")
@@ -125,7 +125,7 @@ class JudgingSettings(Settings):
 
 
 class TruncationSettings(Settings):
-    """Section 3.5."""
+    """A long golden trace is cut where the answer is first deduced (section 3.5)."""
 
     method: TruncationMethod = Field(
         TruncationMethod.ENDPOINT, description="tried first; `rule` is tried last (ours)"
@@ -150,7 +150,7 @@ class ZeroScoreSettings(Settings):
 
 
 class SFTFormatSettings(Settings):
-    """Section 3.6 and figure 6."""
+    """What a training example looks like (section 3.6 and figure 6)."""
 
     max_tokens: PositiveInt = Field(
         32_768, description="the length gate: longer examples are refused, not cut (ours)"
