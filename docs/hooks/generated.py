@@ -15,6 +15,14 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from weak2wise_core.config import Recipe, Settings
+from weak2wise_core.config.related import W2SRRecipe, WeakToStrongRecipe
+
+_RECIPES: dict[str, type[Settings]] = {
+    "": Recipe,
+    "w2sr": W2SRRecipe,
+    "weak-to-strong": WeakToStrongRecipe,
+}
+"""What a recipe can be; the places of the related methods begin with the name of their command."""
 
 REPOSITORY = Path(__file__).parents[2]
 _REFERENCE = "<!-- recipe reference -->"
@@ -55,9 +63,9 @@ def recipe_reference() -> str:
 
 
 def parts() -> dict[str, type[Settings]]:
-    """Every class of settings below `Recipe`, under where it stands in a recipe, nearest first."""
-    found: dict[str, type[Settings]] = {"": Recipe}
-    waiting: list[tuple[str, type[Settings]]] = [("", Recipe)]
+    """Every class of settings below a recipe, under where it stands there, nearest first."""
+    found = dict(_RECIPES)
+    waiting = list(_RECIPES.items())
     while waiting:
         place, kind = waiting.pop(0)
         for name in own_fields(kind):

@@ -4,6 +4,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -47,7 +48,7 @@ def commands(*, runs: bool | None = None) -> Iterator[Command]:
     """Every line of every shell block."""
     for block in blocks("sh", _RUN):
         for line in block.body.splitlines():
-            words = tuple(shlex.split(line, comments=True))
+            words = tuple(takewhile(lambda word: word != ">", shlex.split(line, comments=True)))
             if words and runs in (None, block.info == _RUN):
                 yield Command(block.page, words, block.info == _RUN)
 

@@ -12,7 +12,9 @@ from typer.main import get_command
 from flows.cli import app
 from tests.core.docs.pages import PAGES, Command, blocks, commands
 from weak2wise_core.config import Recipe
+from weak2wise_core.config.related import W2SRRecipe, WeakToStrongRecipe
 
+RECIPES = (Recipe, W2SRRecipe, WeakToStrongRecipe)
 KINDS = {"sh", "{ .sh .run }", "pycon", "yaml", "text"}
 
 
@@ -41,17 +43,20 @@ def check_values(params: list[Any], given: dict[str, Any], context: Any) -> None
 
 
 def assert_setting(path: str) -> None:
-    """A dotted name leads to a setting of a recipe.
+    """A dotted name leads to a setting of a recipe, of a build or of a related method.
 
     Raises:
         AssertionError: It does not.
     """
-    kind: Any = Recipe
-    *sections, last = path.split(".")
-    for name in sections:
-        assert name in kind.model_fields, f"{path}: there is no {name}"
-        kind = kind.model_fields[name].annotation
-    assert last in kind.model_fields, f"{path}: there is no {last}"
+    assert any(leads(kind, path.split(".")) for kind in RECIPES), f"there is no {path}"
+
+
+def leads(kind: Any, names: list[str]) -> bool:
+    """Whether names lead from settings to settings to a setting."""
+    first, *others = names
+    if first not in getattr(kind, "model_fields", ()):
+        return False
+    return not others or leads(kind.model_fields[first].annotation, others)
 
 
 def check(command: Command, repository: Path) -> None:
