@@ -150,6 +150,15 @@ def test_the_pages_hold_what_is_put_in(site: Path, repository: Path) -> None:
     assert not (site / "hooks").exists()
 
 
+@pytest.mark.slow
+def test_examples_and_tables_of_docstrings_are_code(site: Path) -> None:
+    """They would be taken for running text, links and lists otherwise."""
+    text = (site / "api.html").read_text(encoding="utf-8")
+    code = re.sub(r"<[^>]+>", "", "".join(re.findall(r"<code[^>]*>(.*?)</code>", text, re.DOTALL)))
+    assert "level_weights(6, beta=Fraction(1, 2)" in code
+    assert "unit_range        2^-(n-i)" in code
+
+
 def test_every_page_can_be_found(repository: Path) -> None:
     """The navigation names each page once."""
     settings = (repository / "mkdocs.yml").read_text(encoding="utf-8")
