@@ -106,6 +106,6 @@ def _check_models(folder: Path, manifest: dict[str, Any]) -> None:
 
 def _check_digests(folder: Path, manifest: dict[str, Any]) -> None:
     files = file_bytes(folder)
-    assert set(files) == set(manifest["files"]) | {"manifest.json", "README.md"}
+    assert set(files) == set(manifest["files"]) | {"manifest.json", "README.md", "report.html"}
     for name, said in manifest["files"].items():
         assert hashlib.sha256(files[name]).hexdigest() == said["sha256"], name

@@ -53,13 +53,14 @@ def _load_weights(spec: ModelSpec, *, device: str) -> Any:
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # it breaks displays
     auto = "float32" if device.startswith("cpu") else "bfloat16"
     try:
-        return AutoModelForCausalLM.from_pretrained(
-            spec.model,
-            dtype=getattr(torch, auto if spec.dtype == "auto" else spec.dtype),
-            device_map=device,
-            trust_remote_code=False,  # where it is not set, the library asks at the terminal
-            use_safetensors=True,  # the older format is a pickle, which can run code
-        )
+        with IMPORTING:
+            return AutoModelForCausalLM.from_pretrained(
+                spec.model,
+                dtype=getattr(torch, auto if spec.dtype == "auto" else spec.dtype),
+                device_map=device,
+                trust_remote_code=False,  # where it is not set, the library asks at the terminal
+                use_safetensors=True,  # the older format is a pickle, which can run code
+            )
     except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         raise FatalModelError(
             f"the model {spec.model} cannot be loaded on {device} ({error}). It must be a folder "

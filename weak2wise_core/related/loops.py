@@ -45,7 +45,7 @@ def find_loop(text: str, *, settings: LoopSettings) -> Loop | None:
         The loop, or None. Time grows with the length of the text, whatever it holds.
 
     Example:
-        >>> find_loop("So x = 2. " + "Wait, let me check. " * 20, settings=LoopSettings()).unit
+        >>> find_loop("So x = 2: " + "Wait, let me check. " * 20, settings=LoopSettings()).unit
         'Wait, let me check.'
     """
     spans = [match.span() for match in _TOKEN.finditer(text)]

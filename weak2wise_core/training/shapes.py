@@ -5,6 +5,7 @@ from typing import Any
 
 from weak2wise_core.config.training import LoRASettings
 from weak2wise_core.errors import InputFileError, MissingExtraError
+from weak2wise_core.llm.lazy import IMPORTING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,15 +46,16 @@ def shape_of(model: str) -> Shape:
         MissingExtraError: torch is not installed.
     """
     try:
-        import torch
-        from transformers import AutoConfig, AutoModelForCausalLM
+        with IMPORTING:
+            import torch
+            from transformers import AutoConfig, AutoModelForCausalLM
     except ImportError as error:
         raise MissingExtraError(
             f"planning a training needs {error.name}. Run: pip install 'weak2wise[train]'"
         ) from error
     try:
         config = AutoConfig.from_pretrained(model, trust_remote_code=False)
-        with torch.device("meta"):
+        with IMPORTING, torch.device("meta"):
             kind: Any = AutoModelForCausalLM
             empty = kind.from_config(config, trust_remote_code=False)
     except (OSError, ValueError) as error:

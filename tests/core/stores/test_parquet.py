@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from weak2wise_core import records
 from weak2wise_core.errors import InputFileError, StoreError
 from weak2wise_core.records import Question, Rejection, RejectionKind, ScoredTrace, Verdict
+from weak2wise_core.related.records import PreferencePair
 from weak2wise_core.stores.parquet import (
     TABLES,
     TableSpec,
@@ -111,10 +112,11 @@ def test_every_record_has_a_table() -> None:
         for name, kind in vars(records).items()
         if dataclasses.is_dataclass(kind) and name not in PARTS_OF_OTHERS
     }
-    assert nouns == set(TABLES)
+    assert nouns | {PreferencePair} == set(TABLES)
     names = [spec.name for spec in TABLES.values()]
     assert sorted(names) == [
         "annotation_queue",
+        "answers",
         "attempts",
         "audits",
         "candidates",
@@ -122,6 +124,7 @@ def test_every_record_has_a_table() -> None:
         "golden",
         "measures",
         "outcomes",
+        "pairs",
         "quarantine",
         "questions",
         "scores",
