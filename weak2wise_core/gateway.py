@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Protocol
 
 from weak2wise_core.config import Backend, BudgetSettings, ModelSpec, Prices
@@ -29,7 +29,9 @@ from weak2wise_core.stores.replies import ReplyStore, request_key
 from weak2wise_core.stores.reply_turns import Turn
 
 CHARS_PER_TOKEN = 2
-"""A cautious figure for the budget: real prompts have three to four characters a token."""
+"""A cautious figure for plans: real prompts have three to four characters a token."""
+TEMPLATE_TOKENS = 64
+"""Room for what a chat template adds to a message."""
 REFUSALS_THAT_STOP_A_BUILD = 20
 LONGEST_REPLY = 32_768
 """Tokens that a reply without `max_tokens` is assumed to cost at worst."""
@@ -233,6 +235,15 @@ class Budget:
         )
 
 
+def _most_tokens(messages: Sequence[Message]) -> int:
+    """Of a prompt; no token of a byte-level tokenizer is shorter than one byte of UTF-8."""
+    return sum(_bytes(message.content) + TEMPLATE_TOKENS for message in messages)
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
 def _or_any(cap: float | None) -> str:
     return "unlimited" if cap is None else str(cap)
 
@@ -299,7 +310,7 @@ class Gateway:
                 reply = await handle.model.chat(
                     messages, sampling=handle.sampling, draw=draw, affinity=affinity
                 )
-                paid, answered = price(reply.usage, handle.spec.usd_per_mtok), True
+                paid, answered = handle.paid_usd(messages, reply), True
             except ModelError as error:
                 failed = handle.account.fail(error, model=handle.name, draw=draw)
                 if failed is error:
@@ -337,10 +348,28 @@ class ModelHandle:
     def worst_usd(self, messages: Sequence[Message]) -> float:
         """The most that one call can cost, in US dollars."""
         worst = Usage(
-            prompt_tokens=sum(len(message.content) for message in messages) // CHARS_PER_TOKEN,
-            completion_tokens=self.sampling.max_tokens or LONGEST_REPLY,
+            prompt_tokens=_most_tokens(messages),
+            completion_tokens=self._longest_reply,
         )
         return price(worst, self.spec.usd_per_mtok)
+
+    @property
+    def _longest_reply(self) -> int:
+        return self.sampling.max_tokens or LONGEST_REPLY
+
+    def paid_usd(self, messages: Sequence[Message], reply: ChatReply) -> float:
+        """What a call is held to have cost: a count that the server left out is taken at its most.
+
+        Otherwise a server that counts nothing would make every budget endless.
+        """
+        text = reply.content + (reply.reasoning or "")
+        counted = replace(
+            reply.usage,
+            prompt_tokens=reply.usage.prompt_tokens or _most_tokens(messages),
+            completion_tokens=reply.usage.completion_tokens
+            or min(_bytes(text), self._longest_reply),
+        )
+        return price(counted, self.spec.usd_per_mtok)
 
     @property
     def identity(self) -> Mapping[str, Any]:

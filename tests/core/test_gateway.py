@@ -160,6 +160,30 @@ async def test_the_budget_of_money_counts_calls_in_flight_at_their_worst() -> No
     assert paid + handle.worst_usd(HELLO) > 0.005  # it did not stop earlier than it had to
 
 
+@pytest.mark.parametrize("text", ["7 " * 500, "\u6c42" * 500], ids=["digits", "chinese"])
+async def test_no_prompt_is_dearer_than_its_worst(text: str) -> None:
+    """A prompt has at most a token for every byte, and a few that the chat template adds."""
+    handle = Gateway(in_flight=1).handle(
+        ScriptedModel(lambda *_: reply()), spec=spec(max_tokens=1000), name="m", stage="s"
+    )
+    dearest = Usage(prompt_tokens=len(text.encode()) + 20, completion_tokens=1000)
+    messages = [Message(role="user", content=text)]
+    assert handle.worst_usd(messages) >= price(dearest, handle.spec.usd_per_mtok)
+
+
+async def test_replies_without_token_counts_are_held_against_the_budget() -> None:
+    """A server that does not say what it took cannot make a budget endless."""
+    silent = dataclasses.replace(reply(), usage=Usage(), content="x" * 1000)
+    model = ScriptedModel(lambda *_: silent)
+    gateway = Gateway(in_flight=1, budget=BudgetSettings(usd=0.01))
+    handle = gateway.handle(model, spec=spec(max_tokens=1000), name="m", stage="s")
+    outcomes = await asyncio.gather(
+        *(handle.ask(HELLO, draw=draw) for draw in range(20)), return_exceptions=True
+    )
+    assert 0 < len(model.calls) <= 5  # 1,000 tokens of two dollars a million, five times
+    assert isinstance(outcomes[-1], BudgetReachedError)
+
+
 async def test_a_stored_reply_costs_no_budget(store: ReplyStore) -> None:
     """A reached budget still serves what was paid for earlier."""
     model = ScriptedModel(lambda *_: reply())

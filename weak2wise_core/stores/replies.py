@@ -302,6 +302,7 @@ class ReplyStore:
 
         Raises:
             StoreError: A record is damaged, or the file cannot be written.
+            UsageError: The file is the store itself, which the export would replace.
         """
         with self._upkeep() as connection:
             return reply_upkeep.export(connection, to=path_jsonl, path=self.path)

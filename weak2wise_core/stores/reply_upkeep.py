@@ -8,13 +8,15 @@ from typing import Final
 
 import orjson
 
-from weak2wise_core.errors import StoreError
+from weak2wise_core.errors import StoreError, UsageError
 from weak2wise_core.stores.files import atomic_writer
 from weak2wise_core.stores.reply_database import transaction, write_turn
 from weak2wise_core.stores.reply_records import Packer, from_json
 
 _ROWS_A_TURN: Final = 1000
 _PAGES_A_TURN: Final = 512
+_ENDINGS: Final = ("", "-wal", "-shm", ".lock", ".turns")
+"""Of the files that make up a store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +173,9 @@ def export(connection: sqlite3.Connection, *, to: Path, path: Path) -> int:
 
     Raises:
         StoreError: A record is damaged, or the file cannot be written. Then there is no new file.
+        UsageError: The file is the store itself, which the export would replace.
     """
+    _refuse_own_file(to, path=path)
     packer = Packer()
     count = 0
     rows = connection.execute("select key, model, stage, created, body from replies order by key")
@@ -182,6 +186,12 @@ def export(connection: sqlite3.Connection, *, to: Path, path: Path) -> int:
             handle.write(orjson.dumps(line | {"reply": orjson.Fragment(data)}) + b"\n")
             count += 1
     return count
+
+
+def _refuse_own_file(to: Path, *, path: Path) -> None:
+    parts = [path.with_name(path.name + ending) for ending in _ENDINGS]
+    if to.exists() and any(part.exists() and part.samefile(to) for part in parts):
+        raise UsageError(f"{to} is part of the reply store; name another file for the export")
 
 
 def readable(packer: Packer, body: bytes, *, key: bytes, path: Path) -> bytes:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from weak2wise_core.errors import StoreError
+from weak2wise_core.errors import StoreError, UsageError
 from weak2wise_core.records import ChatReply
 from weak2wise_core.stores.replies import ReplyGroup, ReplyStore
 
@@ -210,6 +210,21 @@ def test_export_of_a_damaged_store_leaves_no_file(
         three.export(path)
     assert path.read_text() == "old"
     assert not list(tmp_path.glob("*.tmp"))
+
+
+@pytest.mark.parametrize("ending", ["", "-wal", ".lock", ".turns"])
+def test_an_export_never_replaces_the_store(three: ReplyStore, key_of: KeyOf, ending: str) -> None:
+    """Neither the file nor what lies beside it, by whatever name it is reached."""
+    three.flush()
+    target = three.path.with_name(three.path.name + ending)
+    link = three.path.with_name("out.jsonl")
+    link.hardlink_to(target)
+    for path in (target, link):
+        with pytest.raises(UsageError, match="is part of the reply store"):
+            three.export(path)
+    assert three.verify().sound
+    with ReplyStore(three.path, create=False) as again:
+        assert all(again.get(key_of(name)) is not None for name in "abc")
 
 
 def test_a_closed_store_has_no_upkeep(three: ReplyStore, tmp_path: Path) -> None:
