@@ -101,7 +101,7 @@ class Carrier:
             imported=luggage.candidates,
             notes=luggage.notes,
         )
-        if (found := await asyncio.to_thread(find, path)) is not None:
+        if (found := await asyncio.to_thread(find, path, shard=shard.name)) is not None:
             found.show(self._runtime.progress)
             return found
         return await self._travel(shard, luggage, path)

@@ -23,6 +23,7 @@ class ShardResult:
     """The rows of one shard in their file, and everything else about them in memory."""
 
     shard: str
+    """Its name in this build: what else is in a build decides how many bits a name has."""
     file: PortionFile
     tally: Tally
     rejections: tuple[Rejection, ...]
@@ -54,20 +55,22 @@ def keep(
     for portion in portions:
         tally.add(portion, recipe=recipe)
     facts = {
-        "shard": shard,
         "tally": tally.as_plain(),
         "rejections": [asdict(one) for one in rejections],
         "entered": dict(entered),
     }
-    return _result(write(path, portions, facts=facts))
+    return _result(write(path, portions, facts=facts), shard=shard)
 
 
-def find(path: Path) -> ShardResult | None:
-    """A shard that an earlier build finished; None where there is none, or its file is damaged."""
+def find(path: Path, *, shard: str) -> ShardResult | None:
+    """A shard that an earlier build finished, perhaps under another name.
+
+    None where there is none, or its file is damaged.
+    """
     if not path.is_file():
         return None
     try:
-        return _result(open_portions(path))
+        return _result(open_portions(path), shard=shard)
     except (InputFileError, KeyError, TypeError, ValueError):
         return None  # it is made anew from the stage results, and replaces the damaged one
 
@@ -93,13 +96,13 @@ def place(
     return data / SHARDS / key[:2] / f"{key[2:40]}.portions"
 
 
-def _result(file: PortionFile) -> ShardResult:
+def _result(file: PortionFile, *, shard: str) -> ShardResult:
     facts: Mapping[str, Any] = file.facts
     rejections = tuple(
         Rejection(**{**one, "kind": RejectionKind(one["kind"])}) for one in facts["rejections"]
     )
     return ShardResult(
-        shard=facts["shard"],
+        shard=shard,
         file=PortionFile(path=file.path, frames=file.frames, facts={}),
         tally=Tally.from_plain(facts["tally"]),
         rejections=rejections,

@@ -27,6 +27,8 @@ _FINISH_REASONS = {
     "content_filter": FinishReason.CONTENT_FILTER,
 }
 _THINKING_PARTS = frozenset({"thinking", "reasoning"})
+_ABSURD = 1 << 40
+"""No reply has as many tokens; tables add them up in 64 bits, and larger ones would end a build."""
 
 
 class ReplyFormatError(ValueError):
@@ -54,10 +56,10 @@ def decode_json(data: bytes) -> Any:
 
 
 def shortened(text: str | bytes, *, limit: int = 300) -> str:
-    """The beginning of a text on one line, at most `limit` characters."""
+    """The beginning of a text on one line, at most `limit` characters, each of them whole."""
     if isinstance(text, bytes):
         text = text[: 4 * limit].decode("utf-8", "replace")
-    line = " ".join(text[: 4 * limit].split())
+    line = " ".join(_valid_unicode(text[: 4 * limit]).split())
     return line if len(line) <= limit else line[: limit - 3] + "..."
 
 
@@ -89,7 +91,7 @@ def parse_completion(obj: Mapping[str, Any]) -> ChatReply:
         reasoning=reasoning,
         finish_reason=finish_reason(choice.get("finish_reason")),
         usage=parse_usage(obj.get("usage")),
-        model=model if isinstance(model, str) else "",
+        model=_valid_unicode(model) if isinstance(model, str) else "",
     )
 
 
@@ -147,7 +149,8 @@ def error_message(obj: object) -> str | None:
         return shortened(str(error))
     message = shortened(str(error.get("message") or "an error without a message"))
     code = error.get("code") or error.get("type")
-    return f"{message} ({code})" if isinstance(code, str) and code not in message else message
+    code = shortened(code) if isinstance(code, str) else ""
+    return message if code in message else f"{message} ({code})"
 
 
 def _first_choice(obj: object) -> Mapping[str, Any]:
@@ -216,7 +219,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
 def _count(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return 0
-    return int(value) if 0 <= value < 1 << 62 else 0  # NaN compares as false
+    return int(value) if 0 <= value < _ABSURD else 0  # NaN compares as false
 
 
 def _blank_to_none(text: str) -> str | None:

@@ -154,6 +154,7 @@ def test_usage_is_read_in_every_dialect() -> None:
         {"prompt_tokens": None, "prompt_tokens_details": None, "completion_tokens_details": 3},
         {"prompt_tokens": -1, "completion_tokens": "7", "prompt_cache_hit_tokens": True},
         {"prompt_tokens": float("nan"), "completion_tokens": float("inf")},
+        {"prompt_tokens": 1 << 61, "completion_tokens": 1e18},  # eight of them overflow a table
     ],
 )
 def test_usage_that_is_missing_or_absurd_counts_nothing(usage: object) -> None:
@@ -223,6 +224,13 @@ def test_numbers_and_surrogates_that_strict_json_lacks_are_accepted() -> None:
     """NaN among log probabilities or half an emoji does not cost the reply."""
     body = b'{"choices": [{"logprobs": NaN, "message": {"content": "a\\ud83d\\ude00b\\ud83d"}}]}'
     assert parse_completion(decode_json(body)).content == "a\U0001f600b\ufffd"
+
+
+def test_half_a_pair_in_an_error_or_a_model_id_is_replaced() -> None:
+    """Both stand in tables, which hold whole characters only: one reply must not end a build."""
+    body = b'{"error": {"message": "no \\ud83d room", "code": "x\\ud800"}}'
+    assert error_message(decode_json(body)) == "no \ufffd room (x\ufffd)"
+    assert parse_completion(completion(model="m\ud83d")).model == "m\ufffd"
 
 
 @pytest.mark.parametrize("body", [b"", b'{"choices": [', b"<html>", b"[" * 200_000, b"\xff\xfe"])
