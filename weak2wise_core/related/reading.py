@@ -54,8 +54,9 @@ def read_responses(paths: Sequence[Path], *, repeated: bool = False) -> Response
 
     Returns:
         The responses. A row leaves by name: what `read_rows` names, `no_id`, `no_prompt`,
-        `no_response`, `prompt_not_text`, `response_not_text`, `gold_not_text`, or `duplicate_id`,
-        of which the first is kept. An empty response is one.
+        `no_response`, `prompt_not_text`, `response_not_text`, `gold_not_text`, `lone_surrogate` (a
+        text that UTF-8 cannot hold), or `duplicate_id`, of which the first is kept. An empty
+        response is one.
 
     Raises:
         InputFileError: A file cannot be read, or no row of all can be used.
@@ -140,7 +141,7 @@ def row_id(row: Mapping[str, object]) -> Id:
     value = row.get("id")
     if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
         raise BadRowError("no_id", f"field 'id' is {value!r}; text or a whole number was expected")
-    return value
+    return _encodable(value, "id") if isinstance(value, str) else value
 
 
 def _text(row: Mapping[str, object], field: str) -> str:
@@ -151,7 +152,17 @@ def _text(row: Mapping[str, object], field: str) -> str:
     if not isinstance(value, str):
         kind = type(value).__name__
         raise BadRowError(f"{field}_not_text", f"field '{field}' is a {kind}, text was expected")
-    return value
+    return _encodable(value, field)
+
+
+def _encodable(text: str, field: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise BadRowError(
+            "lone_surrogate", f"field '{field}' holds half of a surrogate pair, no character"
+        ) from error
+    return text
 
 
 def _gold(row: Mapping[str, object]) -> str:

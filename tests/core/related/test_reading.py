@@ -42,6 +42,9 @@ def test_texts_and_ids_are_read_as_they_stand(tmp_path: Path, name: str, row: ob
         ({"response": None}, "no_response"),
         ({"response": ["r"]}, "response_not_text"),
         ({"gold": [3]}, "gold_not_text"),
+        ({"id": "7\ud83d"}, "lone_surrogate"),
+        ({"prompt": "p\ud83d"}, "lone_surrogate"),
+        ({"response": "r\udc00"}, "lone_surrogate"),
         ({"id": "7"}, "duplicate_id"),
     ],
 )
