@@ -69,8 +69,14 @@ class Engine:
         return done.stdout
 
     def ask(self, method: str, path: str, **body: Any) -> httpx.Response:
-        """One request to the server's API."""
-        return httpx.request(method, f"{self.url}/{path}", json=body or None, timeout=30)
+        """One request to the server's API; again where its database is busy, as its clients do."""
+        deadline = time.monotonic() + 30
+        while True:
+            answer = httpx.request(method, f"{self.url}/{path}", json=body or None, timeout=30)
+            busy = answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
+            if not busy or time.monotonic() > deadline:
+                return answer
+            time.sleep(0.5)
 
     def post(self, path: str, **body: Any) -> Any:
         """Ask the server's API for what it finds."""
