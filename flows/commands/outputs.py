@@ -81,7 +81,7 @@ def agree(
     to: Annotated[ExamplesFormat, typer.Option(help="whom it is for")] = (
         ExamplesFormat.LLAMA_FACTORY
     ),
-    style: Style = AnswerStyle.ANY,
+    style: Style = AnswerStyle.RELEASED,
     normalise: Normalise = Normalisation.GAIR,
     require_answer: RequireAnswer = True,
     dropped: Dropped = None,
@@ -94,7 +94,7 @@ def agree(
     `[{"id", "content", "output"}]` for LLaMA-Factory, or conversations in Parquet for TRL. Every
     other question is counted by its reason, and so is what equal numbers would keep.
 
-    Example: `weak2wise agree weak.jsonl icl.jsonl --style hashes --train-on hybrid -o agreed.json`
+    Example: `weak2wise agree weak.jsonl icl.jsonl --train-on hybrid -o agreed.json`
     """
     _keep_inputs(output, dropped, (weak, icl))
     ours, theirs = read_responses([weak]), read_responses([icl])
@@ -147,7 +147,7 @@ def pairs(
         int, typer.Option(min=1, max=10, help="pairs at most; 3 for MATH and OlympicArena")
     ] = 1,
     seed: Annotated[int, typer.Option(min=0, help="decides which samples are taken")] = 0,
-    style: Style = AnswerStyle.ANY,
+    style: Style = AnswerStyle.RELEASED,
     normalise: Normalise = Normalisation.GAIR,
     require_answer: RequireAnswer = True,
     dropped: Dropped = None,
@@ -159,7 +159,7 @@ def pairs(
     answer, a response that gives it is preferred to one that does not, and one of the two is the
     weak model's. The same rows in any order give the same pairs for the same seed.
 
-    Example: `weak2wise pairs weak.jsonl samples.jsonl --style hashes --to trl -o pairs.parquet`
+    Example: `weak2wise pairs weak.jsonl samples.jsonl --to trl -o pairs.parquet`
     """
     _keep_inputs(output, dropped, (weak, *samples))
     ours, theirs = read_responses([weak]), read_responses(samples, repeated=True)

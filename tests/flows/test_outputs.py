@@ -64,6 +64,18 @@ def test_agree_writes_the_released_shape(weak: Path, icl: Path, tmp_path: Path) 
     assert "row 5: there is no field 'prompt'" in done.stderr
 
 
+def test_agree_reads_answers_as_the_released_code_unless_told_otherwise(tmp_path: Path) -> None:
+    """Words beside a number are part of an answer, of which only the last line is read."""
+    weak = table(tmp_path / "weak.jsonl", rows("300 miles", "5", "**7**", "(it is\n9)"))
+    icl = table(tmp_path / "icl.jsonl", rows("300", "5 units", "7", "9)", by="icl"))
+    counts = {}
+    for style in ("released", "any"):
+        option = ["--style", style] if style == "any" else []
+        done = run("agree", weak, icl, "--json", "-o", tmp_path / "a.json", *option)
+        counts[style] = json.loads(done.stdout)["agreed"]
+    assert counts == {"released": 1, "any": 3}
+
+
 def test_agree_counts_as_json_and_names_what_was_dropped(
     weak: Path, icl: Path, tmp_path: Path
 ) -> None:

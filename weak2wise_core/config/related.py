@@ -28,6 +28,8 @@ class AnswerStyle(StrEnum):
     """The last line, after `#### `, as GSM8K writes it."""
     STATED = "stated"
     """The last line, after `The answer is: `, as the released MATH data write it."""
+    RELEASED = "released"
+    """`hashes` where the last line has its key, else `stated`: the released data of either kind."""
     BOXED = "boxed"
     r"""The last `\\boxed{}`."""
     LAST_NUMBER = "last_number"
@@ -68,7 +70,7 @@ class AnswerSettings(Settings):
     """How final answers are read and compared."""
 
     style: AnswerStyle = Field(
-        AnswerStyle.ANY, description="any, hashes, stated, boxed or last_number (ours)"
+        AnswerStyle.ANY, description="any, hashes, stated, released, boxed or last_number (ours)"
     )
     normalise: Normalisation = Field(
         Normalisation.GAIR, description="gair: as in the released code (W2S); ours: equal values"

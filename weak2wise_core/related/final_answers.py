@@ -21,7 +21,12 @@ from weak2wise_core.related.gair import normalised
 
 MAX_LINE = 10_000
 
-_KEYS = {AnswerStyle.HASHES: "#### ", AnswerStyle.STATED: "The answer is: "}
+_HASHES, _STATED = "#### ", "The answer is: "
+_KEYS = {
+    AnswerStyle.HASHES: (_HASHES,),
+    AnswerStyle.STATED: (_STATED,),
+    AnswerStyle.RELEASED: (_HASHES, _STATED),
+}
 _ANNOUNCED = "The answer is "
 _NEXT_QUESTION = "Question"
 _END_OF_TEXT = "</s>"
@@ -34,9 +39,9 @@ def stated_answer(response: str, *, style: AnswerStyle) -> str:
 
     Args:
         response: A whole response; thinking in `<think>` tags is left out.
-        style: Where to look. `hashes` and `stated` read the last line only, and of what a base
-            model goes on to write only what stands before its next "Question"; where their key is
-            missing, the first number after "The answer is" counts, as in the released code.
+        style: Where to look. `hashes`, `stated` and `released` read the last line only, and of what
+            a base model goes on to write only what stands before its next "Question"; where their
+            key is missing, the first number after "The answer is" counts, as in the released code.
 
     Returns:
         The answer, or "" where none is stated in this style.
@@ -60,9 +65,10 @@ def stated_answer(response: str, *, style: AnswerStyle) -> str:
     return final_answer(visible, lenient=False) or ""
 
 
-def _after_key(text: str, key: str) -> str:
+def _after_key(text: str, keys: Sequence[str]) -> str:
     line = text.partition(_NEXT_QUESTION)[0].strip().rpartition("\n")[2][:MAX_LINE]
-    found = line.partition(key)[2] or _announced_number(line)
+    keyed = next((found for key in keys if (found := line.partition(key)[2])), "")
+    found = keyed or _announced_number(line)
     return found[: -len(_END_OF_TEXT)] if _END_OF_TEXT in found else found
 
 

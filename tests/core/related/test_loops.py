@@ -55,3 +55,12 @@ def test_real_traces_hardly_ever_loop(shared_data: Path) -> None:
     assert len(loops) <= len(texts) / 100
     for text, loop in loops:
         assert "".join(text.split()).count("".join(loop.unit.split())) >= loop.copies
+
+
+def test_real_loops_are_found_and_nothing_else(shared_data: Path) -> None:
+    """Of 800 attempts of base models three run in circles; these, and no others."""
+    path = shared_data / "attempts" / "gsm8k_openai_6b_175b.jsonl"
+    texts = [json.loads(line)["attempt"] for line in path.read_text(encoding="utf-8").splitlines()]
+    found = [loop for text in texts if (loop := find_loop(text, settings=SETTINGS)) is not None]
+    assert len(found) == 3
+    assert min(loop.copies for loop in found) > 50
