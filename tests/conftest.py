@@ -4,9 +4,14 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 REAL_DATA = "WEAK2WISE_REAL_DATA"
 REPOSITORY = Path(__file__).parents[1]
+
+# A loaded machine may hold up any example; whatever profile is in force (CI has its own) is kept.
+settings.register_profile("unhurried", parent=settings(), deadline=None)
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")
