@@ -133,8 +133,8 @@ class _Build:
         if len(self._contents.questions) > MOST_QUESTIONS:
             return
         tables = tables_of(self._contents, manifest, self._found)
-        (folder / REPORT).write_text(page(tables), encoding="utf-8")
         self.numbers = numbers(tables)
+        (folder / REPORT).write_text(page(tables, found=self.numbers), encoding="utf-8")
 
 
 def plain_json(value: object) -> str:

@@ -1,5 +1,6 @@
 """What the report of a build reads, before there is a folder to read it from."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,7 +24,7 @@ def tables_of(
     outcomes = [row for one in portions for row in one.outcomes]
     settings = contents.recipe.step_mask
     return Tables(
-        manifest=manifest,
+        manifest=json.loads(json.dumps(manifest, sort_keys=True)),  # as it is read back
         questions=contents.questions,
         attempts=[row for one in portions for row in one.attempts],
         candidates=[row for one in portions for row in one.candidates],

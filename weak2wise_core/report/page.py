@@ -10,7 +10,6 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +20,7 @@ from weak2wise_core.report.captions import alt_text, station_label
 from weak2wise_core.report.drawing import FAINT, FIRST, GRID, INK, SECOND, draw_all
 from weak2wise_core.report.escapes import visible
 from weak2wise_core.report.explorer import GOLDEN_SHARE, QUESTIONS_A_PIECE, explorer
-from weak2wise_core.report.numbers import numbers, three_digits, totals
+from weak2wise_core.report.numbers import Numbers, numbers, three_digits, totals
 from weak2wise_core.report.tables import Tables
 
 ASSETS: Final = Path(__file__).parent / "assets"
@@ -37,17 +36,18 @@ _ID: Final = re.compile(r'\sid="([^"]*)"')
 _REFERENCE: Final = re.compile(r'(?<=[("])#([\w-]+)')
 
 
-def page(tables: Tables, *, run: Mapping[str, Any] | None = None) -> str:
+def page(
+    tables: Tables, *, found: Numbers | None = None, run: Mapping[str, Any] | None = None
+) -> str:
     """The report of a dataset as an HTML document.
 
     Args:
         tables: The dataset. The same tables give the same page.
+        found: Its numbers, where they have been counted already.
         run: What one run paid and how long it took, as `weak2wise build --json` prints it; it is
             no part of a dataset, so that the page in its folder has no such section.
     """
-    # in one order, whether a build made the manifest or it was read back
-    tables = replace(tables, manifest=json.loads(json.dumps(tables.manifest, sort_keys=True)))
-    found = numbers(tables)
+    found = numbers(tables) if found is None else found
     svgs = {name: figure(svg, name=name) for name, svg in draw_all(found).items()}
     style, script = (_asset(name) for name in ("report.css", "report.js"))
     return (
