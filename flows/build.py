@@ -14,7 +14,6 @@ from prefect.utilities.annotations import quote
 
 from flows.fleet import travel_elsewhere
 from flows.travelling import Luggage, travel
-from tasks.insisting import insisting
 from tasks.load_questions import load_questions
 from tasks.progress import Progress
 from tasks.publish_dataset import publish_dataset
@@ -52,8 +51,7 @@ async def weak2wise(recipe: Recipe) -> State[Any]:
         remove_abandoned(runtime.data / SHARDS)
         with scratch_folder(runtime.data / SHARDS / "loose") as scratch:
             try:
-                with insisting():
-                    contents = await _build(recipe, runtime, scratch)
+                contents = await _build(recipe, runtime, scratch)
             except BudgetReachedError as stop:
                 await report_run(runtime, contents=None)
                 return Failed(name="StoppedAtBudget", message=str(stop))

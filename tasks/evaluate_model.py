@@ -14,6 +14,7 @@ from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import PrefectException
 
+from tasks.insisting import insisting
 from tasks.keys import Keys, read_keys
 from tasks.local_models import LocalModels
 from tasks.picturing import artifact_key
@@ -113,7 +114,8 @@ async def open_bench(
         bench = Bench(gateway=gateway, checker=checker, keys=keys, progress=progress)
         token = _CURRENT.set(bench)
         try:
-            yield bench
+            with insisting():
+                yield bench
         finally:
             _CURRENT.reset(token)
             reserve.close()  # room for the replies that a full disk did not take

@@ -5,17 +5,22 @@ asyncio writes to a socket, asyncio takes it for a fault of that socket and goes
 neither stop nor know that it was asked to, until it is killed.
 """
 
+import asyncio
 import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 
 @contextmanager
 def insisting(*, after_s: float = 2.0) -> Iterator[None]:
-    """Repeat a SIGTERM until the body ends, however it ends; cleaning up is not disturbed.
+    """Repeat a SIGTERM until it is heard: this task is being cancelled, or the body has ended.
+
+    Whatever asks or trains models runs in such a body. Tidying up after a signal is not disturbed,
+    however long it takes: a training saves a checkpoint first.
 
     Where nobody handles SIGTERM, or outside of the main thread, nothing is changed.
 
@@ -26,10 +31,10 @@ def insisting(*, after_s: float = 2.0) -> Iterator[None]:
     if not callable(handler) or threading.current_thread() is not threading.main_thread():
         yield
         return
-    over = threading.Event()
+    over, task = threading.Event(), _current_task()
 
     def repeat() -> None:
-        while not over.wait(after_s):
+        while not over.wait(after_s) and not (task is not None and task.cancelling()):
             os.kill(os.getpid(), signal.SIGTERM)
 
     repeater = threading.Thread(target=repeat, daemon=True)
@@ -45,3 +50,10 @@ def insisting(*, after_s: float = 2.0) -> Iterator[None]:
     finally:
         over.set()
         signal.signal(signal.SIGTERM, handler)
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no event loop runs
+        return None

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from tasks.identities import local_model
+from tasks.insisting import insisting
 from tasks.keys import Keys, check_environment, read_keys, read_recipe_keys
 from tasks.progress import Progress
 from tasks.reserve import Reserve
@@ -308,7 +309,8 @@ async def open_session(
 async def _current_while_open(session: Session, reserve: Reserve) -> AsyncIterator[None]:
     token = _CURRENT.set(session)
     try:
-        yield
+        with insisting():
+            yield
     finally:
         _CURRENT.reset(token)
         reserve.close()  # room for the replies that a full disk did not take

@@ -1,5 +1,6 @@
 """Laws of a request to stop: it comes again while it is not heard, and then no more."""
 
+import asyncio
 import os
 import signal
 import threading
@@ -65,3 +66,23 @@ def test_who_is_not_asked_is_not_disturbed(heard: list[int]) -> None:
     thread.join()
     assert handlers == [signal.getsignal(signal.SIGTERM)]
     assert heard == []
+
+
+async def test_a_stop_that_was_heard_is_not_repeated(heard: list[int]) -> None:
+    """A task that is being cancelled tidies up in its own time."""
+
+    async def work() -> None:
+        with insisting(after_s=1.0):
+            with pytest.raises(Stop):  # swallowed, once
+                ask_to_stop()
+            try:
+                await asyncio.sleep(30)
+            finally:
+                time.sleep(2.5)  # noqa: ASYNC251 - as tidying up that a signal would break
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert len(heard) == 1
