@@ -1,9 +1,7 @@
 """`weak2wise ablate`: train on what each arm chooses from one pool, and compare."""
 
-import asyncio
 import json
-import signal
-import time
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,10 +18,10 @@ from flows.commands.building import (
     read_recipe,
     use_data_folder,
 )
-from flows.commands.stopping import clean_stop, interruptible
+from flows.commands.running import outcome_of, run_flow
 from weak2wise_core.config import Backend, ModelSpec, Recipe
 from weak2wise_core.config.ablation import Arm
-from weak2wise_core.errors import RecipeError, Weak2WiseError
+from weak2wise_core.errors import RecipeError
 from weak2wise_core.recipe_files import trust_command_line
 from weak2wise_core.recipes import load_recipe, parse_recipe
 
@@ -164,26 +162,22 @@ def run_ablation(
         Weak2WiseError: It failed for a reason that has a name.
         typer.Exit: It was interrupted (130) or terminated (143).
     """
-    from prefect.exceptions import ExternalSignal
-
     from flows.commands.ablation_display import watching
-    from flows.commands.engine import engine_in_its_own_session
-    from tasks.ablating import AblationProgress
+    from tasks.ablating import PROGRESS, AblationProgress
 
     _check(recipe, dataset)
-    progress, started = AblationProgress(), time.monotonic()
-    stopped_by: list[int] = []
-    with (
-        watching(progress, console),
-        engine_in_its_own_session(),
-        clean_stop("ablation", stopped_by, console),
-    ):
-        try:
-            state = asyncio.run(_run_flow(recipe, dataset, progress, stopped_by))
-        except ExternalSignal as stop:  # the engine takes SIGTERM over while a flow runs
-            stopped_by.append(signal.SIGTERM)
-            raise asyncio.CancelledError from stop
-    return _facts(state, progress, seconds=time.monotonic() - started)
+    progress = AblationProgress()
+
+    def start() -> Awaitable[Any]:
+        from flows.ablate import ablate as flow
+
+        PROGRESS.set(progress)
+        return flow(recipe, dataset, return_state=True)
+
+    state, seconds = run_flow(
+        start, what="ablation", display=watching(progress, console), console=console
+    )
+    return _facts(state, progress, seconds=seconds)
 
 
 def _check(recipe: Recipe, dataset: str | None) -> None:
@@ -199,24 +193,12 @@ def _check(recipe: Recipe, dataset: str | None) -> None:
         check_dataset(find_dataset(dataset, data=data_folder()), recipe)
 
 
-async def _run_flow(
-    recipe: Recipe, dataset: str | None, progress: Any, stopped_by: list[int]
-) -> Any:
-    from flows.ablate import ablate as flow
-    from tasks.ablating import PROGRESS
-
-    PROGRESS.set(progress)
-    return await interruptible(flow(recipe, dataset, return_state=True), stopped_by)
-
-
 def _facts(
     state: Any, progress: Any, *, seconds: float
 ) -> tuple[dict[str, Any], "AblationResult | None"]:
     from flows.ablate import Ablated
 
-    outcome = asyncio.run(_outcome(state))
-    if isinstance(outcome, Weak2WiseError):
-        raise outcome
+    outcome = outcome_of(state)
     facts: dict[str, Any] = {
         "state": state.name,
         "message": state.message or "",
@@ -232,7 +214,3 @@ def _facts(
     if not isinstance(outcome, Ablated):
         return facts, None
     return facts | {"folder": str(outcome.folder)}, outcome.result
-
-
-async def _outcome(state: Any) -> Any:
-    return await state.aresult(raise_on_failure=False)

@@ -1,9 +1,6 @@
 """What a person sees of an ablation: one line while it runs, its tables when it is done."""
 
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
@@ -12,38 +9,16 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.commands.numbers import duration, time_left
+from flows.commands.saying import one_line
 
 if TYPE_CHECKING:
     from tasks.ablating import AblationProgress
     from weak2wise_core.ablation.results import AblationResult
 
-_SECONDS_BETWEEN_LINES = 10.0
 
-
-@contextmanager
-def watching(progress: "AblationProgress", console: Console) -> Iterator[None]:
+def watching(progress: "AblationProgress", console: Console) -> AbstractContextManager[None]:
     """Say how far the ablation is, now and then; on a terminal in one line that changes."""
-    started, over = time.monotonic(), threading.Event()
-
-    def report(say: Any, pause: float) -> None:
-        while not over.wait(pause):
-            say(line(progress, time.monotonic() - started))
-
-    with console.status("starting ...") if console.is_terminal else _nothing() as status:
-        say = console.print if status is None else status.update
-        pause = _SECONDS_BETWEEN_LINES if status is None else 1.0
-        reporter = threading.Thread(target=report, args=(say, pause), daemon=True)
-        reporter.start()
-        try:
-            yield
-        finally:
-            over.set()
-            reporter.join()
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield None
+    return one_line(lambda seconds: line(progress, seconds), console)
 
 
 def line(progress: "AblationProgress", seconds: float) -> str:

@@ -1,11 +1,8 @@
 """`weak2wise build`."""
 
-import asyncio
 import json
 import os
-import signal
-import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, overload
 
@@ -13,9 +10,9 @@ import typer
 import yaml
 from rich.console import Console
 
-from flows.commands.stopping import clean_stop, interruptible
+from flows.commands.running import outcome_of, run_flow
 from weak2wise_core.config import Recipe, Settings
-from weak2wise_core.errors import RecipeError, Weak2WiseError
+from weak2wise_core.errors import RecipeError
 from weak2wise_core.recipe_files import check_files, trust_command_line
 from weak2wise_core.recipes import load_recipe
 
@@ -130,27 +127,22 @@ def run_build(recipe: Recipe, *, console: Console) -> dict[str, Any]:
         Weak2WiseError: The build failed for a reason that has a name.
         typer.Exit: It was interrupted (130) or terminated (143).
     """
-    from prefect.exceptions import ExternalSignal
-
     from flows.commands.display import watching
-    from flows.commands.engine import engine_in_its_own_session
-    from tasks.loops import run
     from tasks.progress import Progress
 
     check_inputs(recipe)
-    progress, started = Progress(), time.monotonic()
-    stopped_by: list[int] = []
-    with (
-        watching(progress, console),
-        engine_in_its_own_session(),
-        clean_stop("build", stopped_by, console),
-    ):
-        try:
-            state = run(_run_flow(recipe, progress, stopped_by))
-        except ExternalSignal as stop:  # the engine takes SIGTERM over while a flow runs
-            stopped_by.append(signal.SIGTERM)
-            raise asyncio.CancelledError from stop
-    return _facts(state, progress, seconds=time.monotonic() - started)
+    progress = Progress()
+
+    def start() -> Awaitable[Any]:
+        from flows.build import PROGRESS, weak2wise
+
+        PROGRESS.set(progress)
+        return weak2wise(recipe, return_state=True)
+
+    state, seconds = run_flow(
+        start, what="build", display=watching(progress, console), console=console
+    )
+    return _facts(state, progress, seconds=seconds)
 
 
 def check_inputs(recipe: Recipe) -> None:
@@ -170,20 +162,11 @@ def check_inputs(recipe: Recipe) -> None:
     load_questions(recipe.questions)
 
 
-async def _run_flow(recipe: Recipe, progress: Any, stopped_by: list[int]) -> Any:
-    from flows.build import PROGRESS, weak2wise
-
-    PROGRESS.set(progress)
-    return await interruptible(weak2wise(recipe, return_state=True), stopped_by)
-
-
 def _facts(state: Any, progress: Any, *, seconds: float) -> dict[str, Any]:
     from tasks.progress import account, stages
     from weak2wise_core.dataset.publishing import REPORT, Published, Unpublished
 
-    outcome = asyncio.run(_outcome(state))
-    if isinstance(outcome, Weak2WiseError):
-        raise outcome
+    outcome = outcome_of(state)
     facts: dict[str, Any] = {
         "state": state.name,
         "message": state.message or "",
@@ -208,7 +191,3 @@ def _facts(state: Any, progress: Any, *, seconds: float) -> dict[str, Any]:
         if outcome.numbers is not None:
             facts |= {"report": str(outcome.folder / REPORT)}
     return facts
-
-
-async def _outcome(state: Any) -> Any:
-    return await state.aresult(raise_on_failure=False)

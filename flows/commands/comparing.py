@@ -1,9 +1,7 @@
 """`weak2wise compare`: every selector on one scored pool."""
 
-import asyncio
 import json
-import signal
-import time
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,9 +21,9 @@ from flows.commands.building import (
     read_recipe,
     use_data_folder,
 )
-from flows.commands.stopping import clean_stop, interruptible
+from flows.commands.running import outcome_of, run_flow
 from weak2wise_core.config import Recipe, Selector
-from weak2wise_core.errors import RecipeError, UsageError, Weak2WiseError
+from weak2wise_core.errors import RecipeError, UsageError
 from weak2wise_core.recipe_files import trust_command_line
 
 if TYPE_CHECKING:
@@ -146,26 +144,22 @@ def run_comparison(
         Weak2WiseError: It failed for a reason that has a name.
         typer.Exit: It was interrupted (130) or terminated (143).
     """
-    from prefect.exceptions import ExternalSignal
-
     from flows.commands.ablation_display import watching
-    from flows.commands.engine import engine_in_its_own_session
-    from tasks.ablating import AblationProgress
+    from tasks.ablating import PROGRESS, AblationProgress
 
     _check(recipe, dataset, selectors, train=train)
-    progress, started = AblationProgress(), time.monotonic()
-    stopped_by: list[int] = []
-    with (
-        watching(progress, console),
-        engine_in_its_own_session(),
-        clean_stop("comparison", stopped_by, console),
-    ):
-        try:
-            state = asyncio.run(_run(recipe, dataset, selectors, train, progress, stopped_by))
-        except ExternalSignal as stop:  # the engine takes SIGTERM over while a flow runs
-            stopped_by.append(signal.SIGTERM)
-            raise asyncio.CancelledError from stop
-    return _facts(state, progress, seconds=time.monotonic() - started)
+    progress = AblationProgress()
+
+    def start() -> Awaitable[Any]:
+        from flows.compare import compare as flow
+
+        PROGRESS.set(progress)
+        return flow(recipe, dataset, selectors, train, return_state=True)
+
+    state, seconds = run_flow(
+        start, what="comparison", display=watching(progress, console), console=console
+    )
+    return _facts(state, progress, seconds=seconds)
 
 
 def _check(
@@ -186,30 +180,12 @@ def _check(
         check_dataset(find_dataset(dataset, data=data_folder()), recipe)
 
 
-async def _run(
-    recipe: Recipe,
-    dataset: str | None,
-    selectors: list[Selector] | None,
-    train: bool,
-    progress: Any,
-    stopped_by: list[int],
-) -> Any:
-    from flows.compare import compare as flow
-    from tasks.ablating import PROGRESS
-
-    PROGRESS.set(progress)
-    running = flow(recipe, dataset, selectors, train, return_state=True)
-    return await interruptible(running, stopped_by)
-
-
 def _facts(
     state: Any, progress: Any, *, seconds: float
 ) -> tuple[dict[str, Any], "ComparisonResult | None"]:
     from flows.compare import Compared
 
-    outcome = asyncio.run(_outcome(state))
-    if isinstance(outcome, Weak2WiseError):
-        raise outcome
+    outcome = outcome_of(state)
     facts: dict[str, Any] = {
         "state": state.name,
         "message": state.message or "",
@@ -225,10 +201,6 @@ def _facts(
     if not isinstance(outcome, Compared):
         return facts, None
     return facts | {"folder": str(outcome.folder)}, outcome.result
-
-
-async def _outcome(state: Any) -> Any:
-    return await state.aresult(raise_on_failure=False)
 
 
 # --- display ----------------------------------------------------------------------------------

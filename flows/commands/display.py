@@ -1,7 +1,6 @@
 """What a person sees of a build: bars while it runs, one screen when it is done."""
 
 import os
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.commands.numbers import WIDEST, duration, money, short, time_left
+from flows.commands.saying import now_and_then
 from tasks.local_models import sentence
 from tasks.progress import STAGES, Progress, fraction_done
 
@@ -27,7 +27,6 @@ TITLES = {
     "measure_traces": "read traces",
 }
 READING = "measure_traces"
-_SECONDS_BETWEEN_LINES = 10.0
 _OTHER_LINES = 17
 """Lines of a result beside the reasons to leave and the models that were asked."""
 _PLAIN: dict[str, Any] = {"box": None, "title_justify": "left", "padding": (0, 2, 0, 0)}
@@ -44,19 +43,10 @@ def watching(
         with Live(screen, console=console, refresh_per_second=5, transient=True):
             yield
         return
-    over = threading.Event()
-
-    def report() -> None:
-        while not over.wait(_SECONDS_BETWEEN_LINES):
-            console.print(line(progress, time.monotonic() - started), soft_wrap=True)
-
-    reporter = threading.Thread(target=report, daemon=True)
-    reporter.start()
-    try:
+    with now_and_then(
+        lambda: console.print(line(progress, time.monotonic() - started), soft_wrap=True)
+    ):
         yield
-    finally:
-        over.set()
-        reporter.join()
 
 
 class Screen:

@@ -1,12 +1,7 @@
 """`weak2wise evaluate`: how many benchmark questions a model answers, and is it the better one?"""
 
-import asyncio
 import json
-import signal
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,15 +21,13 @@ from flows.commands.evaluation_options import (
     settings_of,
 )
 from flows.commands.numbers import duration, time_left
-from flows.commands.stopping import clean_stop, interruptible
+from flows.commands.running import outcome_of, run_flow
+from flows.commands.saying import one_line
 from weak2wise_core.config import BudgetSettings
-from weak2wise_core.errors import Weak2WiseError
 from weak2wise_core.recipe_files import trust_command_line
 
 if TYPE_CHECKING:
     from tasks.evaluate_model import EvaluationProgress
-
-_SECONDS_BETWEEN_LINES = 10.0
 
 Model = Annotated[
     str,
@@ -135,25 +128,32 @@ def run_evaluation(wanted: Wanted, *, console: Console) -> dict[str, Any]:
         Weak2WiseError: It failed for a reason that has a name.
         typer.Exit: It was interrupted (130) or terminated (143).
     """
-    from prefect.exceptions import ExternalSignal
-
-    from flows.commands.engine import engine_in_its_own_session
-    from tasks.evaluate_model import EvaluationProgress
+    from tasks.evaluate_model import PROGRESS, EvaluationProgress
 
     _check(wanted)
-    progress, started = EvaluationProgress(), time.monotonic()
-    stopped_by: list[int] = []
-    with (
-        watching(progress, console),
-        engine_in_its_own_session(),
-        clean_stop("evaluation", stopped_by, console),
-    ):
-        try:
-            state = asyncio.run(_run_flow(wanted, progress, stopped_by))
-        except ExternalSignal as stop:  # the engine takes SIGTERM over while a flow runs
-            stopped_by.append(signal.SIGTERM)
-            raise asyncio.CancelledError from stop
-    return _facts(state, progress, seconds=time.monotonic() - started)
+    progress = EvaluationProgress()
+
+    def start() -> Awaitable[Any]:
+        from flows.evaluation import IN_FLIGHT, evaluation
+
+        PROGRESS.set(progress)
+        return evaluation(
+            wanted.model,
+            wanted.settings,
+            wanted.against,
+            name=wanted.name,
+            budget=wanted.budget,
+            in_flight=wanted.in_flight or IN_FLIGHT,
+            return_state=True,
+        )
+
+    state, seconds = run_flow(
+        start,
+        what="evaluation",
+        display=one_line(lambda seconds: line(progress, seconds), console),
+        console=console,
+    )
+    return _facts(state, progress, seconds=seconds)
 
 
 def _check(wanted: Wanted) -> None:
@@ -170,30 +170,11 @@ def _check(wanted: Wanted) -> None:
     check_inputs(models, wanted.settings, results=results)
 
 
-async def _run_flow(wanted: Wanted, progress: Any, stopped_by: list[int]) -> Any:
-    from flows.evaluation import IN_FLIGHT, evaluation
-    from tasks.evaluate_model import PROGRESS
-
-    PROGRESS.set(progress)
-    work = evaluation(
-        wanted.model,
-        wanted.settings,
-        wanted.against,
-        name=wanted.name,
-        budget=wanted.budget,
-        in_flight=wanted.in_flight or IN_FLIGHT,
-        return_state=True,
-    )
-    return await interruptible(work, stopped_by)
-
-
 def _facts(state: Any, progress: "EvaluationProgress", *, seconds: float) -> dict[str, Any]:
     from tasks.evaluate_model import account
     from weak2wise_core.evaluation.publishing import PublishedEvaluation
 
-    outcome = asyncio.run(_outcome(state))
-    if isinstance(outcome, Weak2WiseError):
-        raise outcome
+    outcome = outcome_of(state)
     facts: dict[str, Any] = {
         "state": state.name,
         "message": state.message or "",
@@ -204,37 +185,7 @@ def _facts(state: Any, progress: "EvaluationProgress", *, seconds: float) -> dic
     return facts
 
 
-async def _outcome(state: Any) -> Any:
-    return await state.aresult(raise_on_failure=False)
-
-
 # --- what a person sees -----------------------------------------------------------------------
-
-
-@contextmanager
-def watching(progress: "EvaluationProgress", console: Console) -> Iterator[None]:
-    """Say how far the evaluation is; on a terminal in one line that changes."""
-    started, over = time.monotonic(), threading.Event()
-
-    def report(say: Any, pause: float) -> None:
-        while not over.wait(pause):
-            say(line(progress, time.monotonic() - started))
-
-    with console.status("starting ...") if console.is_terminal else _nothing() as status:
-        say = console.print if status is None else status.update
-        pause = _SECONDS_BETWEEN_LINES if status is None else 1.0
-        reporter = threading.Thread(target=report, args=(say, pause), daemon=True)
-        reporter.start()
-        try:
-            yield
-        finally:
-            over.set()
-            reporter.join()
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield None
 
 
 def line(progress: "EvaluationProgress", seconds: float) -> str:

@@ -1,12 +1,7 @@
 """`weak2wise w2sr` and `weak2wise weak-to-strong`: the two related methods."""
 
-import asyncio
 import json
-import signal
-import threading
-import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import typer
@@ -24,9 +19,9 @@ from flows.commands.building import (
     read_recipe,
     use_data_folder,
 )
-from flows.commands.stopping import clean_stop, interruptible
+from flows.commands.running import outcome_of, run_flow
+from flows.commands.saying import one_line
 from weak2wise_core.config import W2SRRecipe, WeakToStrongRecipe
-from weak2wise_core.errors import Weak2WiseError
 from weak2wise_core.recipe_files import check_files
 
 if TYPE_CHECKING:
@@ -34,8 +29,6 @@ if TYPE_CHECKING:
     from weak2wise_core.teaching.reports import Report
 
 Related: TypeAlias = W2SRRecipe | WeakToStrongRecipe
-
-_SECONDS_BETWEEN_LINES = 10.0
 
 
 def w2sr(
@@ -117,25 +110,23 @@ def run(
         Weak2WiseError: It failed for a reason that has a name.
         typer.Exit: It was interrupted (130) or terminated (143).
     """
-    from prefect.exceptions import ExternalSignal
-
-    from flows.commands.engine import engine_in_its_own_session
-    from tasks.teaching import TeachingProgress
+    from tasks.teaching import PROGRESS, TeachingProgress
 
     check_inputs(recipe)
-    progress, started = TeachingProgress(), time.monotonic()
-    stopped_by: list[int] = []
-    with (
-        watching(progress, console),
-        engine_in_its_own_session(),
-        clean_stop(what, stopped_by, console, kept="every reply and checkpoint"),
-    ):
-        try:
-            state = asyncio.run(_run_flow(start, progress, stopped_by))
-        except ExternalSignal as stop:  # the engine takes SIGTERM over while a flow runs
-            stopped_by.append(signal.SIGTERM)
-            raise asyncio.CancelledError from stop
-    return _facts(state, progress, seconds=time.monotonic() - started)
+    progress = TeachingProgress()
+
+    def watched() -> Awaitable[Any]:
+        PROGRESS.set(progress)
+        return start()
+
+    state, seconds = run_flow(
+        watched,
+        what=what,
+        display=one_line(lambda seconds: line(progress, seconds), console),
+        console=console,
+        kept="every reply and checkpoint",
+    )
+    return _facts(state, progress, seconds=seconds)
 
 
 def check_inputs(recipe: Related) -> None:
@@ -155,24 +146,13 @@ def check_inputs(recipe: Related) -> None:
     check_recipe(recipe)
 
 
-async def _run_flow(
-    start: Callable[[], Awaitable[Any]], progress: "TeachingProgress", stopped_by: list[int]
-) -> Any:
-    from tasks.teaching import PROGRESS
-
-    PROGRESS.set(progress)
-    return await interruptible(start(), stopped_by)
-
-
 def _facts(
     state: Any, progress: "TeachingProgress", *, seconds: float
 ) -> tuple[dict[str, Any], "Report | None"]:
     from flows.teaching import Taught
     from tasks.progress import account
 
-    outcome = asyncio.run(_outcome(state))
-    if isinstance(outcome, Weak2WiseError):
-        raise outcome
+    outcome = outcome_of(state)
     models = progress.models
     facts: dict[str, Any] = {
         "state": state.name,
@@ -191,37 +171,7 @@ def _facts(
     return facts | {"folder": str(outcome.folder)}, outcome.report
 
 
-async def _outcome(state: Any) -> Any:
-    return await state.aresult(raise_on_failure=False)
-
-
 # --- display ----------------------------------------------------------------------------------
-
-
-@contextmanager
-def watching(progress: "TeachingProgress", console: Console) -> Iterator[None]:
-    """Say how far the run is, now and then; on a terminal in one line that changes."""
-    started, over = time.monotonic(), threading.Event()
-    with console.status("starting ...") if console.is_terminal else _nothing() as status:
-        say = console.print if status is None else status.update
-        pause = _SECONDS_BETWEEN_LINES if status is None else 1.0
-
-        def report() -> None:
-            while not over.wait(pause):
-                say(line(progress, time.monotonic() - started))
-
-        reporter = threading.Thread(target=report, daemon=True)
-        reporter.start()
-        try:
-            yield
-        finally:
-            over.set()
-            reporter.join()
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield None
 
 
 def line(progress: "TeachingProgress", seconds: float) -> str:

@@ -1,11 +1,8 @@
 """`weak2wise sft`: fine-tune the weak model on a dataset."""
 
-import asyncio
 import json
-import signal
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +16,8 @@ from rich.text import Text
 
 from flows.commands.building import AsJson, Data, Overrides, use_data_folder
 from flows.commands.numbers import duration
-from flows.commands.stopping import clean_stop, interruptible
+from flows.commands.running import outcome_of, run_flow
+from flows.commands.saying import now_and_then
 from flows.commands.training_options import job_of, settings_of
 from weak2wise_core.errors import UsageError
 from weak2wise_core.recipe_files import trust_command_line
@@ -27,8 +25,6 @@ from weak2wise_core.recipe_files import trust_command_line
 if TYPE_CHECKING:
     from tasks.train_sft import TrainingProgress
     from weak2wise_core.training.jobs import TrainingJob
-
-_SECONDS_BETWEEN_LINES = 10.0
 
 Dataset = Annotated[
     str,
@@ -109,42 +105,31 @@ def run_training(dataset: str, job: "TrainingJob", *, console: Console) -> dict[
         Weak2WiseError: It failed for a reason that has a name.
         typer.Exit: It was interrupted (130) or terminated (143).
     """
-    from prefect.exceptions import ExternalSignal
-
-    from flows.commands.engine import engine_in_its_own_session
-    from tasks.train_sft import TrainingProgress
+    from tasks.train_sft import PROGRESS, TrainingProgress
     from weak2wise_core.training.machine import look_at, require_packages
 
     require_packages(job.settings)
     look_at(job.settings)
-    progress, started = TrainingProgress(), time.monotonic()
-    stopped_by: list[int] = []
-    with (
-        watching(progress, console),
-        engine_in_its_own_session(),
-        clean_stop("training", stopped_by, console, kept="its checkpoint"),
-    ):
-        try:
-            state = asyncio.run(_run_flow(dataset, job, progress, stopped_by))
-        except ExternalSignal as stop:  # the engine takes SIGTERM over while a flow runs
-            stopped_by.append(signal.SIGTERM)
-            raise asyncio.CancelledError from stop
-    return _facts(state, seconds=time.monotonic() - started)
+    progress = TrainingProgress()
 
+    def start() -> Awaitable[Any]:
+        from flows.sft import sft as flow
 
-async def _run_flow(
-    dataset: str, job: "TrainingJob", progress: "TrainingProgress", stopped_by: list[int]
-) -> Any:
-    from flows.sft import sft as flow
-    from tasks.train_sft import PROGRESS
+        PROGRESS.set(progress)
+        return flow(dataset, job.settings, job.name, return_state=True)
 
-    PROGRESS.set(progress)
-    running = flow(dataset, job.settings, job.name, return_state=True)
-    return await interruptible(running, stopped_by)
+    state, seconds = run_flow(
+        start,
+        what="training",
+        display=watching(progress, console),
+        console=console,
+        kept="its checkpoint",
+    )
+    return _facts(state, seconds=seconds)
 
 
 def _facts(state: Any, *, seconds: float) -> dict[str, Any]:
-    outcome = asyncio.run(_outcome(state))
+    outcome = outcome_of(state)
     if isinstance(outcome, BaseException):
         raise outcome
     steps = outcome.manifest["steps"]
@@ -159,10 +144,6 @@ def _facts(state: Any, *, seconds: float) -> dict[str, Any]:
         "last_loss": steps[-1]["loss"] if steps else None,
         "seconds": round(seconds, 3),
     }
-
-
-async def _outcome(state: Any) -> Any:
-    return await state.aresult(raise_on_failure=False)
 
 
 def show(facts: dict[str, Any], console: Console) -> None:
@@ -193,19 +174,8 @@ def watching(progress: "TrainingProgress", console: Console) -> Iterator[None]:
         with Live(Screen(progress), console=console, refresh_per_second=5, transient=True):
             yield
         return
-    over = threading.Event()
-
-    def report() -> None:
-        while not over.wait(_SECONDS_BETWEEN_LINES):
-            console.print(line(progress), soft_wrap=True, highlight=False)
-
-    reporter = threading.Thread(target=report, daemon=True)
-    reporter.start()
-    try:
+    with now_and_then(lambda: console.print(line(progress), soft_wrap=True, highlight=False)):
         yield
-    finally:
-        over.set()
-        reporter.join()
 
 
 class Screen:
