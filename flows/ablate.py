@@ -12,13 +12,13 @@ from prefect.states import Completed, Failed
 from flows.ablation_road import (
     all_verdicts,
     base_run,
-    handed_over,
     prepare_pools,
     travel,
 )
 from flows.build import PROGRESS as BUILD_PROGRESS
 from flows.build import weak2wise
 from flows.scored_rows import ScoredRows
+from flows.stages import handed_over
 from tasks.ablating import PROGRESS, AblationProgress, publish_ablation, trained_model
 from tasks.progress import Progress
 from tasks.runtime import data_folder, open_runtime

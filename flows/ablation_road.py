@@ -2,10 +2,9 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from typing import TypeVar, cast
+from typing import TypeVar
 
-from prefect.utilities.annotations import quote
-
+from flows.stages import handed_over
 from tasks.ablating import (
     AblationProgress,
     choose_traces,
@@ -23,11 +22,6 @@ from weak2wise_core.stages.gathering import gather_all
 from weak2wise_core.training.jobs import model_identity
 
 T = TypeVar("T")
-
-
-def handed_over(value: T) -> T:
-    """A task's input as it is: the engine would walk every nested value."""
-    return cast("T", quote(value))
 
 
 async def prepare_pools(pools: Sequence[Pool], recipe: Recipe) -> list[PreparedPool]:

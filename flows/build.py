@@ -4,15 +4,15 @@ import asyncio
 from collections.abc import Sequence
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
-from prefect.utilities.annotations import quote
 
 from flows.fleet import travel_elsewhere
+from flows.stages import handed_over
 from flows.travelling import Luggage, travel
 from tasks.load_questions import load_questions
 from tasks.progress import Progress
@@ -135,7 +135,7 @@ async def _finish(contents: StoredContents, runtime: Runtime) -> State[Any]:
             message=f"none of {contents.rows} rows became a training example; nothing is published",
             data=Unpublished(manifest=summary(contents)),
         )
-    published = await publish_dataset(cast("StoredContents", quote(contents)), runtime.data)
+    published = await publish_dataset(handed_over(contents), runtime.data)
     announce(published)
     await report_run(runtime, contents=contents, published=published)
     return Completed(

@@ -10,7 +10,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from flows.ablate import Ablated, ablate, build_dataset, rest_of_budget, scored_rows
-from flows.ablation_road import handed_over
+from flows.stages import handed_over
 from tasks.ablating import PROGRESS, AblationProgress
 from tasks.comparing import compare_pool, publish_comparison
 from tasks.runtime import data_folder, open_runtime

@@ -3,14 +3,14 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import prefect.runtime
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
-from prefect.utilities.annotations import quote
 
+from flows.stages import handed_over
 from tasks.evaluate_model import evaluate_model, open_bench, publish_results
 from tasks.runtime import data_folder
 from weak2wise_core.config import Backend, BudgetSettings, EvaluationSettings, ModelSpec
@@ -75,7 +75,7 @@ async def evaluation(
             return Failed(name="StoppedAtBudget", message=str(stop))
         comparisons = _compared(found, baseline, resamples=settings.resamples)
         published = await publish_results(
-            _plain(found), _plain(baseline), _plain(comparisons), data_folder()
+            handed_over(found), handed_over(baseline), handed_over(comparisons), data_folder()
         )
     return Completed(message=f"results in {published.folder}", data=published)
 
@@ -144,7 +144,7 @@ async def _baseline(
         return None
     other = model_label(model)
     found = await evaluate_model(model, settings, f"{other}-baseline" if other == label else other)
-    await publish_results(_plain(found), None, (), data_folder())
+    await publish_results(handed_over(found), None, (), data_folder())
     return found
 
 
@@ -154,8 +154,3 @@ def _compared(
     if baseline is None or not found.benchmarks:  # stock tasks say nothing about single questions
         return ()
     return compare(found, baseline, resamples=resamples)
-
-
-def _plain(value: R) -> R:
-    """Hand a value to a task as it is; the engine would look through all of it otherwise."""
-    return cast("R", quote(value))

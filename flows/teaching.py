@@ -1,31 +1,38 @@
 """What the flows of the related methods do alike: ask, train and evaluate, each by a task."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Failed
-from prefect.utilities.annotations import quote
 
 from flows.evaluation import check_inputs
-from flows.stages import run_stage
+from flows.stages import handed_over, run_stage
 from tasks.answer_questions import answer_questions
+from tasks.evaluate_model import PROGRESS as EVALUATION
 from tasks.evaluate_model import evaluate_model, publish_results, share_bench
 from tasks.load_questions import load_questions
-from tasks.runtime import RelatedRecipe, Session
+from tasks.runtime import RelatedRecipe, Session, data_folder, open_session
 from tasks.stage import stored_in
-from tasks.teaching import TeachingProgress, publish_lessons_task, publish_report
+from tasks.teaching import PROGRESS, TeachingProgress, publish_lessons_task, publish_report
+from tasks.train_sft import PROGRESS as TRAINING
 from tasks.train_sft import announce_model, report_training, train_sft
 from tasks.training_jobs import plan_job
-from weak2wise_core.config import EvaluationSettings, ModelSpec, Runner, TrainingSettings
+from weak2wise_core.config import (
+    EvaluationSettings,
+    ModelSpec,
+    Runner,
+    TrainingSettings,
+    W2SRRecipe,
+)
 from weak2wise_core.dataset.lessons import Lessons
 from weak2wise_core.dataset.publishing import Published
 from weak2wise_core.dataset.reading import open_dataset
-from weak2wise_core.errors import RecipeError
+from weak2wise_core.errors import BudgetReachedError, RecipeError
 from weak2wise_core.evaluation.models import check_model, settled
 from weak2wise_core.evaluation.records import Evaluation
 from weak2wise_core.prompts import RelatedPromptSet, load_related_prompts
@@ -34,6 +41,7 @@ from weak2wise_core.records import Answer, Question, Rejection, RejectionKind
 from weak2wise_core.sharding import Shard, shards_of
 from weak2wise_core.stages.gathering import gather_all
 from weak2wise_core.teaching.reports import Report
+from weak2wise_core.teaching.results_files import reinforced_results
 from weak2wise_core.training.jobs import Trained
 
 R = TypeVar("R")
@@ -126,7 +134,7 @@ class Classroom:
 
     async def publish(self, lessons: Lessons) -> Published:
         """Write what a training reads as a dataset."""
-        return await publish_lessons_task(_plain(lessons), self.run.data, lessons.name)
+        return await publish_lessons_task(handed_over(lessons), self.run.data, lessons.name)
 
     async def train(
         self, dataset: Published, settings: TrainingSettings, *, base: str, name: str
@@ -163,13 +171,15 @@ class Classroom:
         asked = settled(model, settings.model_copy(update={"prompt_suffix": suffix}))
         with share_bench(self.run):
             found = await evaluate_model(model, asked, name)
-        await publish_results(_plain(found), None, (), self.run.data)
+        await publish_results(handed_over(found), None, (), self.run.data)
         return found
 
     async def report(self, report: Report) -> Taught:
         """Write the tables."""
         self.progress.phase = "comparing"
-        folder = await publish_report(_plain(report), self.run.data, _plain(self.run.progress))
+        folder = await publish_report(
+            handed_over(report), self.run.data, handed_over(self.run.progress)
+        )
         return Taught(folder=folder, report=report)
 
     def too_many_lost(self, rejections: Sequence[Rejection], questions: int) -> State[Any] | None:
@@ -185,6 +195,29 @@ class Classroom:
             f"execution.max_quarantine_fraction {limit} allows; nothing is trained. The first: "
             f"{failed[0].question_id}, {failed[0].stage}: {failed[0].detail}",
         )
+
+
+async def hold_class(
+    recipe: RelatedRecipe, teach: Callable[[Classroom], Awaitable[State[Any]]]
+) -> State[Any]:
+    """Check a recipe, open what its run needs, and teach.
+
+    Args:
+        recipe: Of a related method.
+        teach: What the method does, and how it ends.
+
+    Raises:
+        UsageError: The recipe cannot be run.
+    """
+    PROGRESS.set(progress := PROGRESS.get() or TeachingProgress())
+    TRAINING.set(progress.training)
+    EVALUATION.set(progress.evaluation)
+    await asyncio.to_thread(check_recipe, recipe)
+    async with open_session(recipe, data=data_folder(), progress=progress.models) as run:
+        try:
+            return await teach(Classroom(recipe, run, progress))
+        except BudgetReachedError as stop:
+            return Failed(name="StoppedAtBudget", message=str(stop))
 
 
 def asked_with(questions: Sequence[Question], prompts: Sequence[str]) -> list[Question]:
@@ -225,7 +258,8 @@ def check_recipe(recipe: RelatedRecipe) -> None:
     """Find what a person must mend before anything is asked or trained.
 
     Raises:
-        UsageError: There is no benchmark, one cannot be read, or a package is missing.
+        UsageError: There is no benchmark, a file cannot be read, a package is missing, or results
+            that are given are about other questions.
     """
     from weak2wise_core.training.machine import require_packages
 
@@ -243,8 +277,5 @@ def check_recipe(recipe: RelatedRecipe) -> None:
     for model in recipe.models.specs().values():
         check_model(model)
     check_inputs([recipe.models.specs()[recipe.trained]], recipe.evaluation, results=None)
-
-
-def _plain(value: R) -> R:
-    """Hand a value to a task as it is; the engine would look through all of it otherwise."""
-    return cast("R", quote(value))
+    if isinstance(recipe, W2SRRecipe):
+        reinforced_results(recipe)

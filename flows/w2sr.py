@@ -13,21 +13,15 @@ from flows.teaching import (
     Classroom,
     asked_with,
     base_model,
-    check_recipe,
+    hold_class,
     seeds_of,
     taught_from,
     trained_spec,
 )
-from tasks.evaluate_model import PROGRESS as EVALUATION
-from tasks.runtime import data_folder, open_session
-from tasks.teaching import PROGRESS, TeachingProgress
-from tasks.train_sft import PROGRESS as TRAINING
 from weak2wise_core.config import W2SRRecipe
 from weak2wise_core.dataset.lessons import Lessons
 from weak2wise_core.dataset.publishing import Published
-from weak2wise_core.errors import BudgetReachedError
 from weak2wise_core.evaluation.arms import compare_arms
-from weak2wise_core.evaluation.publishing import read_evaluation
 from weak2wise_core.evaluation.records import Evaluation
 from weak2wise_core.llm.tokens import Tokens
 from weak2wise_core.prompts import BOXED
@@ -36,6 +30,7 @@ from weak2wise_core.records import Answer, Rejection
 from weak2wise_core.related.selecting import select_traces
 from weak2wise_core.teaching.recovering import recoveries
 from weak2wise_core.teaching.reports import Report
+from weak2wise_core.teaching.results_files import reinforced_results
 from weak2wise_core.teaching.rows import counter, trace_examples, traces
 
 METHOD = "w2sr"
@@ -50,15 +45,7 @@ async def w2sr(recipe: W2SRRecipe) -> State[Any]:
     Starting the same run again goes on where it ended: answers, trained models and evaluations are
     kept.
     """
-    PROGRESS.set(progress := PROGRESS.get() or TeachingProgress())
-    TRAINING.set(progress.training)
-    EVALUATION.set(progress.evaluation)
-    await asyncio.to_thread(check_recipe, recipe)
-    async with open_session(recipe, data=data_folder(), progress=progress.models) as run:
-        try:
-            return await _teach(Classroom(recipe, run, progress), recipe)
-        except BudgetReachedError as stop:
-            return Failed(name="StoppedAtBudget", message=str(stop))
+    return await hold_class(recipe, lambda room: _teach(room, recipe))
 
 
 async def _teach(room: Classroom, recipe: W2SRRecipe) -> State[Any]:
@@ -213,12 +200,8 @@ async def _before(room: Classroom, recipe: W2SRRecipe) -> dict[str, list[Evaluat
 
 async def _reinforced(room: Classroom, recipe: W2SRRecipe) -> dict[str, list[Evaluation]]:
     """The student after reinforcement learning, asked here or known from results."""
-    if recipe.recovery.reinforced_results is not None:
-        return {
-            REINFORCED: [
-                await asyncio.to_thread(read_evaluation, recipe.recovery.reinforced_results)
-            ]
-        }
+    if (known := await asyncio.to_thread(reinforced_results, recipe)) is not None:
+        return {REINFORCED: [known]}
     if recipe.models.reinforced is None:
         return {}
     found = await room.evaluate(

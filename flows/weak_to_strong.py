@@ -14,18 +14,13 @@ from flows.teaching import (
     Classroom,
     asked_with,
     base_model,
-    check_recipe,
+    hold_class,
     seeds_of,
     taught_from,
     trained_spec,
 )
-from tasks.evaluate_model import PROGRESS as EVALUATION
-from tasks.runtime import data_folder, open_session
-from tasks.teaching import PROGRESS, TeachingProgress
-from tasks.train_sft import PROGRESS as TRAINING
 from weak2wise_core.config import ModelSpec, WeakToStrongRecipe
 from weak2wise_core.dataset.publishing import Published
-from weak2wise_core.errors import BudgetReachedError
 from weak2wise_core.evaluation.arms import compare_arms
 from weak2wise_core.evaluation.records import Evaluation
 from weak2wise_core.llm.tokens import Tokens
@@ -61,15 +56,7 @@ async def weak_to_strong(recipe: WeakToStrongRecipe) -> State[Any]:
     Starting the same run again goes on where it ended: answers, trained models and evaluations are
     kept.
     """
-    PROGRESS.set(progress := PROGRESS.get() or TeachingProgress())
-    TRAINING.set(progress.training)
-    EVALUATION.set(progress.evaluation)
-    await asyncio.to_thread(check_recipe, recipe)
-    async with open_session(recipe, data=data_folder(), progress=progress.models) as run:
-        try:
-            return await _teach(Classroom(recipe, run, progress), recipe)
-        except BudgetReachedError as stop:
-            return Failed(name="StoppedAtBudget", message=str(stop))
+    return await hold_class(recipe, lambda room: _teach(room, recipe))
 
 
 async def _teach(room: Classroom, recipe: WeakToStrongRecipe) -> State[Any]:

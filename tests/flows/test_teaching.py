@@ -308,6 +308,7 @@ async def test_models_that_never_agree_train_nothing(
         ("w2sr", W2SR, "evaluation.benchmarks=[]", "compares models on benchmarks"),
         ("w2sr", W2SR, "selection.traces=good", "selection.traces"),
         ("w2sr", W2SR, "execution.runner=dask", "one event loop"),
+        ("w2sr", W2SR, "recovery.reinforced_results=docs/examples/weak.jsonl", "row 1: field"),
         ("weak-to-strong", WEAK_TO_STRONG, "preference.objective=sft", "dpo or orpo"),
         ("weak-to-strong", WEAK_TO_STRONG, "models.weak.model=/nowhere/model", "does not exist"),
     ],

@@ -245,7 +245,9 @@ class RecoverySettings(Settings):
     """The reasoning gap recovered, RGR."""
 
     reinforced_results: Path | None = Field(
-        None, description="results of the student after reinforcement learning, if not asked here"
+        None,
+        description="results of the student after reinforcement learning, if not asked here: a "
+        "folder of `evaluate`, or a table of rows {id, correct}",
     )
     plain_suffix: str = Field(
         "", description="after a question, without zero-shot chain of thought (ours)"

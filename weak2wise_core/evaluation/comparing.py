@@ -43,7 +43,7 @@ def compare_results(
         UsageError: They do not hold the same questions.
     """
     ours, theirs = _by_id(first), _by_id(second)
-    _check_ids(ours.keys(), theirs.keys(), benchmark=first.name)
+    check_ids(ours.keys(), theirs.keys(), benchmark=first.name)
     a = [ours[name].accuracy for name in ours]
     b = [theirs[name].accuracy for name in ours]
     samples = max(_samples(first.items), _samples(second.items))
@@ -87,7 +87,7 @@ def check_comparable(benchmarks: Sequence[Benchmark], earlier: Evaluation) -> No
     golds = {one.name: {item.id: item.gold for item in one.problems} for one in benchmarks}
     for name in _shared(list(golds), earlier):
         known = golds_of(earlier, name)
-        _check_ids(golds[name].keys(), known.keys(), benchmark=name)
+        check_ids(golds[name].keys(), known.keys(), benchmark=name)
         _check_golds(golds[name], known, benchmark=name)
 
 
@@ -107,7 +107,12 @@ def _shared(names: Sequence[str], earlier: Evaluation) -> list[str]:
     return shared
 
 
-def _check_ids(ours: Set[str], theirs: Set[str], *, benchmark: str) -> None:
+def check_ids(ours: Set[str], theirs: Set[str], *, benchmark: str) -> None:
+    """Make sure that two models were asked the same questions.
+
+    Raises:
+        UsageError: They were not.
+    """
     if odd := sorted(ours ^ theirs):
         raise UsageError(
             f"{benchmark}: the two models were asked different questions; {len(odd)} ids are in "

@@ -7,8 +7,10 @@ A plain table has a row for every answer: `{"id", "correct"}` and, where there a
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from weak2wise_core.config import BenchmarkKind
+from weak2wise_core.config import BenchmarkKind, W2SRRecipe
 from weak2wise_core.errors import InputFileError
+from weak2wise_core.evaluation.benchmarks import load_benchmarks
+from weak2wise_core.evaluation.comparing import check_ids
 from weak2wise_core.evaluation.publishing import RESULTS, holds_results, read_evaluation
 from weak2wise_core.evaluation.records import BenchmarkResult, Evaluation, ItemResult
 from weak2wise_core.questions import BadRowError
@@ -57,6 +59,27 @@ def read_results(path: Path, *, benchmark: str = BENCHMARK) -> Evaluation:
         settings={},
         benchmarks=tuple(_benchmark(name, items) for name, items in verdicts.items()),
     )
+
+
+def reinforced_results(recipe: W2SRRecipe) -> Evaluation | None:
+    """The student after reinforcement learning, as a recipe's results know it; None without.
+
+    Rows of a table that name no benchmark are answers to the recipe's first one.
+
+    Raises:
+        InputFileError: There are no results, or a row is none.
+        UsageError: They are about other questions than the recipe's benchmarks.
+    """
+    if (path := recipe.recovery.reinforced_results) is None:
+        return None
+    asked = recipe.evaluation.benchmarks
+    here = tuple(one for one in asked if one.path is not None)
+    found = read_results(path, benchmark=asked[0].name or asked[0].kind.value)
+    known = {one.name: {item.id for item in one.items} for one in found.benchmarks}
+    for one in load_benchmarks(recipe.evaluation.model_copy(update={"benchmarks": here})):
+        questions = {problem.id for problem in one.problems}
+        check_ids(questions, known.get(one.name, set()), benchmark=one.name)
+    return found
 
 
 def _benchmark(name: str, items: Mapping[str, list[Verdict]]) -> BenchmarkResult:

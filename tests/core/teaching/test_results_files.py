@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from weak2wise_core.errors import InputFileError
+from weak2wise_core.config import W2SRRecipe
+from weak2wise_core.errors import InputFileError, UsageError
 from weak2wise_core.records import Verdict
-from weak2wise_core.teaching.results_files import read_results
+from weak2wise_core.teaching.results_files import read_results, reinforced_results
 
 
 def table(path: Path, rows: list[Any]) -> Path:
@@ -70,3 +71,33 @@ def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
     """It says what was expected."""
     with pytest.raises(InputFileError, match="holds no results of `weak2wise evaluate`"):
         read_results(tmp_path)
+
+
+def recipe_with(results: Path, folder: Path) -> W2SRRecipe:
+    """A recipe with these results and a benchmark of two questions."""
+    problems = [{"id": number, "problem": "1 + 1?", "answer": "2"} for number in (1, 2)]
+    benchmark = table(folder / "benchmark.jsonl", problems)
+    local = {"backend": "transformers", "model": "m"}
+    return W2SRRecipe.model_validate(
+        {
+            "dataset": "d",
+            "questions": {"path": "q.jsonl"},
+            "models": {"teacher": local, "student": local},
+            "recovery": {"reinforced_results": str(results)},
+            "evaluation": {"benchmarks": [{"kind": "aime24", "path": str(benchmark)}]},
+        }
+    )
+
+
+def test_a_table_stands_in_for_the_reinforced_student(tmp_path: Path) -> None:
+    """Its rows are about the recipe's benchmark; about other questions they are refused."""
+    rows = [{"id": 1, "correct": True}, {"id": 2, "correct": False}]
+    whole = recipe_with(table(tmp_path / "whole.jsonl", rows), tmp_path)
+    found = reinforced_results(whole)
+    assert found is not None
+    assert {one.name: one.accuracy for one in found.benchmarks} == {"aime24": 0.5}
+    half = recipe_with(table(tmp_path / "half.jsonl", rows[:1]), tmp_path)
+    with pytest.raises(UsageError, match="aime24: the two models were asked different questions"):
+        reinforced_results(half)
+    without = whole.model_copy(update={"recovery": type(whole.recovery)()})
+    assert reinforced_results(without) is None
