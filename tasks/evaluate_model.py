@@ -20,13 +20,14 @@ from tasks.local_models import LocalModels
 from tasks.picturing import artifact_key
 from tasks.reserve import Reserve
 from tasks.runtime import REPLIES, Session, open_model
+from weak2wise_core.accounts import Account
 from weak2wise_core.config import BudgetSettings, EvaluationSettings, ModelSpec
 from weak2wise_core.equivalence import AnswerChecker
 from weak2wise_core.errors import BuildError
 from weak2wise_core.evaluation.comparing import Comparison
 from weak2wise_core.evaluation.publishing import PublishedEvaluation, publish_evaluation
 from weak2wise_core.evaluation.records import Evaluation
-from weak2wise_core.gateway import Account, Gateway
+from weak2wise_core.gateway import Gateway
 from weak2wise_core.stores.replies import ReplyStore
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.local_models import LocalModels
+from weak2wise_core.accounts import Account
 from weak2wise_core.dataset.drift import Asked, EarlierIds, ModelChange
-from weak2wise_core.gateway import Account
 
 STAGES = (
     "filter_qa",

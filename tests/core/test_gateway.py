@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from weak2wise_core.accounts import ledger, price
 from weak2wise_core.config import Backend, BudgetSettings, ModelSpec, Prices
 from weak2wise_core.errors import (
     BudgetReachedError,
@@ -16,7 +17,7 @@ from weak2wise_core.errors import (
     RequestRefusedError,
     TransientModelError,
 )
-from weak2wise_core.gateway import Gateway, ModelHandle, ledger, price
+from weak2wise_core.gateway import Gateway, ModelHandle
 from weak2wise_core.llm.scripted import ScriptedModel
 from weak2wise_core.records import ChatReply, FinishReason, Message, Usage
 from weak2wise_core.stores.replies import ReplyStore

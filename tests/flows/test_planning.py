@@ -25,7 +25,7 @@ from flows.commands.display import print_account, show_result, show_warnings
 from tasks.progress import Progress
 from tests.flows.showing import artifacts
 from tests.flows.test_cli import invoke
-from weak2wise_core.gateway import Account
+from weak2wise_core.accounts import Account
 from weak2wise_core.recipes import load_recipe
 
 Build = Callable[..., Awaitable[Any]]

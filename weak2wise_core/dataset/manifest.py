@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import Any
 
+from weak2wise_core.accounts import price
 from weak2wise_core.audits import counted
 from weak2wise_core.config import Recipe
 from weak2wise_core.dataset.auditing import audit
@@ -16,7 +17,6 @@ from weak2wise_core.dataset.contents import AnyContents
 from weak2wise_core.dataset.returned import changed
 from weak2wise_core.dataset.tally import Tally
 from weak2wise_core.dataset.zero_scores import zero_scores
-from weak2wise_core.gateway import price
 from weak2wise_core.records import Finding, Rejection, RejectionKind, Usage
 
 FORMAT = "weak2wise.dataset/1"

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from weak2wise_core.accounts import price
 from weak2wise_core.config import Prices
-from weak2wise_core.gateway import price
 from weak2wise_core.planning.meter import Row, Taken
 from weak2wise_core.planning.needs import Bounds
 from weak2wise_core.planning.pilot import Sample

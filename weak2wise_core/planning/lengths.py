@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from weak2wise_core.config import JudgeMethod, ModelSpec, Recipe, TruncationMethod
-from weak2wise_core.gateway import CHARS_PER_TOKEN as CAUTIOUS_CHARS_PER_TOKEN
 from weak2wise_core.planning.meter import Row, Taken
 from weak2wise_core.planning.scene import FILTER, GENERATE, JUDGE, SCORE, TRUNCATE, TRUNCATOR, WEAK
 from weak2wise_core.prompts import PromptSet
 from weak2wise_core.records import CandidateTrace, Question, Usage
 
+CAUTIOUS_CHARS_PER_TOKEN = 2
+"""For the most that a plan expects: real prompts have three to four characters a token."""
 CHARS_PER_TOKEN = 3.5
 """For prompts that were never sent, where no tokenizer is asked (ours)."""
 TYPICAL_REPLY: Mapping[str, int] = {

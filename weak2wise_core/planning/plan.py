@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from weak2wise_core.accounts import price
 from weak2wise_core.config import Backend, ModelSpec, Policy, Prices, Recipe, Speculation
-from weak2wise_core.gateway import price
 from weak2wise_core.planning.forecast import CONFIDENCE, Expected, Line, forecast
 from weak2wise_core.planning.lengths import Length, lengths_of
 from weak2wise_core.planning.meter import Row, Taken

@@ -4,8 +4,9 @@ Neither is it told the answer, nor is its reply taken apart: a weaker reasoner t
 model that supervises and a student that is sampled are all asked in this one way.
 """
 
+from weak2wise_core.accounts import ledger
 from weak2wise_core.equivalence import AnswerChecker
-from weak2wise_core.gateway import Asker, ledger
+from weak2wise_core.gateway import Asker
 from weak2wise_core.records import Answer, ChatReply, Message, Question, Spent, Verdict
 from weak2wise_core.stages.gathering import gather_all
 

@@ -1,6 +1,7 @@
 """Stage 1: which questions the weak model answers wrongly (section 3.2, equation 1)."""
 
-from weak2wise_core.gateway import Asker, ledger
+from weak2wise_core.accounts import ledger
+from weak2wise_core.gateway import Asker
 from weak2wise_core.prompts import PromptSet
 from weak2wise_core.records import (
     Attempt,

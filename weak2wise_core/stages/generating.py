@@ -4,10 +4,11 @@ import asyncio
 import dataclasses
 from collections.abc import Mapping
 
+from weak2wise_core.accounts import ledger
 from weak2wise_core.config import GenerateSettings
 from weak2wise_core.equivalence import AnswerChecker
 from weak2wise_core.errors import RequestRefusedError
-from weak2wise_core.gateway import Asker, ledger
+from weak2wise_core.gateway import Asker
 from weak2wise_core.prompts import PromptSet
 from weak2wise_core.records import CandidateTrace, Question, Refusal
 from weak2wise_core.stages.gathering import gather_all

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from weak2wise_core.accounts import Ledger, ledger
 from weak2wise_core.config import Policy, StepMaskSettings
-from weak2wise_core.gateway import Asker, Ledger, ledger
+from weak2wise_core.gateway import Asker
 from weak2wise_core.prompts import PromptSet
 from weak2wise_core.racing import Cell, Entrant, Race
 from weak2wise_core.records import (

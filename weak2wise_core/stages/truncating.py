@@ -4,9 +4,10 @@ import asyncio
 import dataclasses
 from collections.abc import Callable
 
+from weak2wise_core.accounts import ledger
 from weak2wise_core.config import TruncationMethod, TruncationSettings
 from weak2wise_core.errors import RequestRefusedError, TruncationError
-from weak2wise_core.gateway import Asker, ledger
+from weak2wise_core.gateway import Asker
 from weak2wise_core.prompts import Prompt, PromptSet
 from weak2wise_core.records import (
     FinishReason,

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core.planning.world import World, questions
+from weak2wise_core.accounts import price
 from weak2wise_core.config import Prices
-from weak2wise_core.gateway import price
 from weak2wise_core.planning.forecast import Expected, Line, Range, forecast
 from weak2wise_core.planning.meter import Row, Taken, total
 from weak2wise_core.planning.needs import Bounds

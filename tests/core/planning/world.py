@@ -10,9 +10,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from weak2wise_core.accounts import Account
 from weak2wise_core.config import BudgetSettings, Recipe
 from weak2wise_core.equivalence import AnswerChecker
-from weak2wise_core.gateway import Account, Gateway, ModelHandle
+from weak2wise_core.gateway import Gateway, ModelHandle
 from weak2wise_core.llm.protocol import Sampling
 from weak2wise_core.llm.scripted import ScriptedModel
 from weak2wise_core.planning.answering import StoredModels

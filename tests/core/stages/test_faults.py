@@ -14,10 +14,11 @@ import pytest
 from benchmarks.loopback import LoopbackServer
 from benchmarks.loopback_replies import LASTING_FAULTS, Fault, FaultPlan
 from tests.flows.orchard import answer, recipe_for, rows, write_rows
+from weak2wise_core.accounts import Account
 from weak2wise_core.config import Recipe
 from weak2wise_core.equivalence import AnswerChecker
 from weak2wise_core.errors import TransientModelError
-from weak2wise_core.gateway import Account, Gateway, ModelHandle
+from weak2wise_core.gateway import Gateway, ModelHandle
 from weak2wise_core.llm.openai_compatible import OpenAIModel
 from weak2wise_core.llm.protocol import ChatModel
 from weak2wise_core.prompts import PromptSet
