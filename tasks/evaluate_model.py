@@ -14,7 +14,7 @@ from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import PrefectException
 
-from tasks.insisting import insisting
+from tasks.heeding import heeding_signals
 from tasks.keys import Keys, read_keys
 from tasks.local_models import LocalModels
 from tasks.picturing import artifact_key
@@ -115,7 +115,7 @@ async def open_bench(
         bench = Bench(gateway=gateway, checker=checker, keys=keys, progress=progress)
         token = _CURRENT.set(bench)
         try:
-            with insisting():
+            with heeding_signals():
                 yield bench
         finally:
             _CURRENT.reset(token)

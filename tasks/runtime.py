@@ -12,8 +12,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TypeAlias
 
+from tasks.heeding import heeding_signals
 from tasks.identities import local_model
-from tasks.insisting import insisting
 from tasks.keys import Keys, check_environment, read_keys, read_recipe_keys
 from tasks.progress import Progress
 from tasks.reserve import Reserve
@@ -309,7 +309,7 @@ async def open_session(
 async def _current_while_open(session: Session, reserve: Reserve) -> AsyncIterator[None]:
     token = _CURRENT.set(session)
     try:
-        with insisting():
+        with heeding_signals():
             yield
     finally:
         _CURRENT.reset(token)

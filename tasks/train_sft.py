@@ -22,7 +22,7 @@ from prefect.events import emit_event
 from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
 
-from tasks.insisting import insisting
+from tasks.heeding import heeding_signals
 from tasks.picturing import artifact_key
 from tasks.reporting import LONGEST_TABLE
 from weak2wise_core.training.card import loss_table
@@ -91,7 +91,7 @@ async def train_sft(job: TrainingJob) -> Trained:
 
     progress = PROGRESS.get() or TrainingProgress()
     async with _live(progress, job=job):
-        with insisting():
+        with heeding_signals():
             (trained,) = await train([job], on_event=progress.hear)
     point_latest(trained.folder)
     return trained

@@ -39,12 +39,14 @@ def run_flow(
     from prefect.exceptions import ExternalSignal
 
     from flows.commands.engine import engine_in_its_own_session
+    from tasks.heeding import heeding_signals
     from tasks.loops import run
 
     started, stopped_by = time.monotonic(), list[int]()
 
     async def work() -> Any:
-        return await interruptible(start(), stopped_by)
+        with heeding_signals():
+            return await interruptible(start(), stopped_by)
 
     with display, engine_in_its_own_session(), clean_stop(what, stopped_by, console, kept=kept):
         try:
