@@ -155,7 +155,7 @@ class Budget:
         self._calls = 0
         self._held_usd = 0.0
         self._in_flight = 0
-        self._changed = asyncio.Condition()
+        self._waiting: list[asyncio.Future[None]] = []
 
     async def hold(self, worst_usd: float) -> None:
         """Wait until a call is admitted.
@@ -163,23 +163,35 @@ class Budget:
         Raises:
             BudgetReachedError: The call would cross the cap and nothing in flight can change that.
         """
-        async with self._changed:
-            while self._crosses(worst_usd):
-                if not self._in_flight or self._calls_used_up():
-                    raise BudgetReachedError(self._message())
-                await self._changed.wait()
-            self._held_usd += worst_usd
-            self._in_flight += 1
-            self._calls += 1
+        while self._crosses(worst_usd):
+            if not self._in_flight or self._calls_used_up():
+                raise BudgetReachedError(self._message())
+            change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(change)
+            await change
+        self._held_usd += worst_usd
+        self._in_flight += 1
+        self._calls += 1
 
-    async def release(self, worst_usd: float, *, paid_usd: float, answered: bool) -> None:
-        """Replace what was held by what was paid."""
-        async with self._changed:
-            self._held_usd -= worst_usd
-            self._in_flight -= 1
-            self._spent_usd += paid_usd
-            self._calls -= not answered
-            self._changed.notify_all()
+    def release(self, worst_usd: float, *, paid_usd: float, counts: bool) -> None:
+        """Replace what was held by what was paid.
+
+        Nothing is awaited: whoever learns from it that the budget is reached, and cancels all
+        others, finds the reply counted and kept.
+
+        Args:
+            worst_usd: What was held.
+            paid_usd: What the call cost.
+            counts: Whether it is one of the calls that the budget allows.
+        """
+        self._held_usd -= worst_usd
+        self._in_flight -= 1
+        self._spent_usd += paid_usd
+        self._calls -= not counts
+        waiting, self._waiting = self._waiting, []
+        for change in waiting:
+            if not change.done():
+                change.set_result(None)
 
     def _calls_used_up(self) -> bool:
         cap = self._settings.calls

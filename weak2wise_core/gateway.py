@@ -121,21 +121,22 @@ class Gateway:
             if turn is not None and not turn.take():
                 return None
             await self._budget.hold(worst)
-            paid, answered, started = 0.0, False, time.monotonic()
+            paid, counts, started = worst, True, time.monotonic()
             try:
                 reply = await handle.model.chat(
                     messages, sampling=handle.sampling, draw=draw, affinity=affinity
                 )
-                paid, answered = handle.paid_usd(messages, reply), True
+                paid = handle.paid_usd(messages, reply)
+                seconds = time.monotonic() - started
+                handle.account.add(reply, prices=handle.spec.usd_per_mtok, seconds=seconds)
             except ModelError as error:
+                paid, counts = 0.0, False
                 failed = handle.account.fail(error, model=handle.name, draw=draw)
                 if failed is error:
                     raise
                 raise failed from error
-            finally:
-                await asyncio.shield(self._budget.release(worst, paid_usd=paid, answered=answered))
-            seconds = time.monotonic() - started
-        handle.account.add(reply, prices=handle.spec.usd_per_mtok, seconds=seconds)
+            finally:  # a call that is given up may have been charged for, at the most
+                self._budget.release(worst, paid_usd=paid, counts=counts)
         return reply
 
 

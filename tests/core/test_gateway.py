@@ -147,6 +147,40 @@ async def test_the_budget_of_calls_is_never_crossed(cap: int) -> None:
     assert sum(isinstance(one, BudgetReachedError) for one in outcomes) == 9 - cap
 
 
+@pytest.mark.parametrize("in_flight", [2, 8])
+async def test_a_budget_that_is_reached_loses_no_reply(store: ReplyStore, in_flight: int) -> None:
+    """The error that cancels everybody else comes when every paid reply is counted and kept."""
+    model = ScriptedModel(lambda *_: reply(), latency_s=0.001)
+    gateway = Gateway(in_flight=in_flight, store=store, budget=BudgetSettings(calls=20))
+    handle = gateway.handle(model, spec=spec(), name="m", stage="s")
+    asked = [asyncio.create_task(handle.ask(HELLO, draw=draw)) for draw in range(40)]
+
+    def cancel_all(ended: asyncio.Task[ChatReply]) -> None:
+        if not ended.cancelled() and ended.exception() is not None:
+            for task in asked:
+                task.cancel()
+
+    for task in asked:
+        task.add_done_callback(cancel_all)
+    await asyncio.wait(asked)
+    store.flush()
+    assert len(model.calls) == handle.account.calls == store.stats().replies == 20
+
+
+async def test_a_call_that_was_given_up_counts_against_the_budget() -> None:
+    """It was sent, and whoever was asked may charge for it."""
+    model = ScriptedModel(lambda *_: reply(), latency_s=30)
+    gateway = Gateway(in_flight=1, budget=BudgetSettings(calls=1))
+    handle = gateway.handle(model, spec=spec(), name="m", stage="s")
+    given_up = asyncio.create_task(handle.ask(HELLO))
+    await asyncio.sleep(0.05)
+    assert len(model.calls) == 1
+    given_up.cancel()
+    await asyncio.wait([given_up])
+    with pytest.raises(BudgetReachedError):
+        await handle.ask(HELLO, draw=1)
+
+
 async def test_the_budget_of_money_counts_calls_in_flight_at_their_worst() -> None:
     """Calls that could cross the cap wait for those in flight; what is paid stays below it."""
     model = ScriptedModel(lambda *_: reply(), latency_s=0.001)
