@@ -197,20 +197,10 @@ def _facts(
     state: Any, progress: Any, *, seconds: float
 ) -> tuple[dict[str, Any], "AblationResult | None"]:
     from flows.ablate import Ablated
+    from flows.commands.ablation_display import run_facts
 
     outcome = outcome_of(state)
-    facts: dict[str, Any] = {
-        "state": state.name,
-        "message": state.message or "",
-        "run": {
-            "trained": progress.trained - progress.left_trained,
-            "evaluated": progress.evaluated,
-            "known": progress.known,
-            "calls": progress.calls,
-            "usd": round(progress.usd, 6),
-            "seconds": round(seconds, 3),
-        },
-    }
+    facts = run_facts(state, progress, seconds=seconds)
     if not isinstance(outcome, Ablated):
         return facts, None
     return facts | {"folder": str(outcome.folder)}, outcome.result

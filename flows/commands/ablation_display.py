@@ -3,13 +3,12 @@
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from flows.commands.numbers import duration, time_left
 from flows.commands.saying import one_line
+from flows.commands.tables import print_table
 
 if TYPE_CHECKING:
     from tasks.ablating import AblationProgress
@@ -19,6 +18,22 @@ if TYPE_CHECKING:
 def watching(progress: "AblationProgress", console: Console) -> AbstractContextManager[None]:
     """Say how far the ablation is, now and then; on a terminal in one line that changes."""
     return one_line(lambda seconds: line(progress, seconds), console)
+
+
+def run_facts(state: Any, progress: "AblationProgress", *, seconds: float) -> dict[str, Any]:
+    """What a script wants to know of a run that trains arms."""
+    return {
+        "state": state.name,
+        "message": state.message or "",
+        "run": {
+            "trained": progress.trained - progress.left_trained,
+            "evaluated": progress.evaluated,
+            "known": progress.known,
+            "calls": progress.calls,
+            "usd": round(progress.usd, 6),
+            "seconds": round(seconds, 3),
+        },
+    }
 
 
 def line(progress: "AblationProgress", seconds: float) -> str:
@@ -76,8 +91,8 @@ def _show_benchmark(result: "AblationResult", benchmark: str, console: Console) 
     arms = arm_table(result, benchmark=benchmark)
     differences = difference_table(result, benchmark=benchmark)
     for pool in dict.fromkeys(row[0] for row in arms if row[0]):
-        _table(f"Accuracy on {benchmark}, pool {pool}", ARM_HEAD, _of(pool, arms), console)
-        _table(f"Differences, pool {pool}", DIFFERENCE_HEAD, _of(pool, differences), console)
+        _show(f"Accuracy on {benchmark}, pool {pool}", ARM_HEAD, _of(pool, arms), console)
+        _show(f"Differences, pool {pool}", DIFFERENCE_HEAD, _of(pool, differences), console)
     for sentence in disorder_lines(result, benchmark=benchmark):
         console.print(Text(sentence), soft_wrap=True)
 
@@ -87,12 +102,6 @@ def _of(pool: str, rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
     return [row[1:] for row in rows if row[0] in (pool, "")]
 
 
-def _table(
-    title: str, head: tuple[str, ...], rows: list[tuple[str, ...]], console: Console
-) -> None:
-    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
-    for name in head[1:]:
-        table.add_column(name, no_wrap=name != head[-1])
-    for row in rows:
-        table.add_row(*map(Text, row))
-    console.print(table)
+def _show(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]], console: Console) -> None:
+    """Print the lines of one pool; only the last column may be broken into lines."""
+    print_table(title, head[1:], rows, console, whole=head[1:-1])

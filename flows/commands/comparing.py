@@ -183,21 +183,11 @@ def _check(
 def _facts(
     state: Any, progress: Any, *, seconds: float
 ) -> tuple[dict[str, Any], "ComparisonResult | None"]:
+    from flows.commands.ablation_display import run_facts
     from flows.compare import Compared
 
     outcome = outcome_of(state)
-    facts: dict[str, Any] = {
-        "state": state.name,
-        "message": state.message or "",
-        "run": {
-            "trained": progress.trained - progress.left_trained,
-            "evaluated": progress.evaluated,
-            "known": progress.known,
-            "calls": progress.calls,
-            "usd": round(progress.usd, 6),
-            "seconds": round(seconds, 3),
-        },
-    }
+    facts = run_facts(state, progress, seconds=seconds)
     if not isinstance(outcome, Compared):
         return facts, None
     return facts | {"folder": str(outcome.folder)}, outcome.result

@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from flows.commands.building import AsJson, Data, Overrides, read_recipe, use_data_folder
@@ -23,6 +21,7 @@ from flows.commands.evaluation_options import (
 from flows.commands.numbers import duration, time_left
 from flows.commands.running import outcome_of, run_flow
 from flows.commands.saying import one_line
+from flows.commands.tables import print_table
 from weak2wise_core.config import BudgetSettings
 from weak2wise_core.recipe_files import trust_command_line
 
@@ -204,12 +203,7 @@ def show(facts: dict[str, Any], console: Console) -> None:
     console.print(Text.assemble((facts["state"], "bold"), f": {facts['message']}"), soft_wrap=True)
     for title, rows, legend in _tables(facts):
         heads, *body = rows
-        table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
-        for head in heads:
-            table.add_column(head)
-        for row in body:
-            table.add_row(*map(Text, row))
-        console.print(table)
+        print_table(title, heads, body, console)
         console.print(Text(legend, "dim"), soft_wrap=True)
     run = facts["run"]
     console.print(

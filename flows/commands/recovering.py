@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from flows.commands.building import AsJson
+from flows.commands.tables import print_arms, print_table
 
 if TYPE_CHECKING:
     from weak2wise_core.evaluation.arms import ArmTable
@@ -92,27 +90,9 @@ def rgr(
 
 
 def _show(tables: Sequence["ArmTable"], found: Sequence["Recovery"], console: Console) -> None:
-    from weak2wise_core.teaching.reports import recovered, shown
+    from weak2wise_core.teaching.reports import recovered
 
     for one in tables:
-        rows = [(arm.arm, shown(arm.accuracy), str(len(arm.by_seed))) for arm in one.arms]
-        title = f"Accuracy on {one.benchmark}, {one.items} questions"
-        _table(title, ("model", "accuracy", "seeds"), rows, console)
-        differences = [
-            (f"{each.first} - {each.second}", shown(each.difference, signed=True))
-            for each in one.differences
-        ]
-        _table("Differences", ("", "difference"), differences, console)
+        print_arms(one, console)
     values = [(one.benchmark, one.baseline, recovered(one)) for one in found]
-    _table("Reasoning gap recovered", ("benchmark", "baseline", "RGR"), values, console)
-
-
-def _table(
-    title: str, head: tuple[str, ...], rows: Sequence[tuple[str, ...]], console: Console
-) -> None:
-    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
-    for name in head:
-        table.add_column(name)
-    for row in rows:
-        table.add_row(*map(Text, row))
-    console.print(table)
+    print_table("Reasoning gap recovered", ("benchmark", "baseline", "RGR"), values, console)

@@ -1,13 +1,11 @@
 """`weak2wise w2sr` and `weak2wise weak-to-strong`: the two related methods."""
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from flows.commands.building import (
@@ -21,6 +19,7 @@ from flows.commands.building import (
 )
 from flows.commands.running import outcome_of, run_flow
 from flows.commands.saying import one_line
+from flows.commands.tables import print_arms, print_table
 from weak2wise_core.config import W2SRRecipe, WeakToStrongRecipe
 from weak2wise_core.recipe_files import check_files
 
@@ -188,19 +187,10 @@ def line(progress: "TeachingProgress", seconds: float) -> str:
 
 def show(facts: dict[str, Any], report: "Report | None", console: Console) -> None:
     """The tables, and where the rest lies."""
-    from weak2wise_core.teaching.reports import shown
-
     console.print(Text.assemble((facts["state"], "bold"), f": {facts['message']}"), soft_wrap=True)
-    for table in () if report is None else report.tables:
-        title = f"Accuracy on {table.benchmark}, {table.items} questions"
-        rows = [(one.arm, shown(one.accuracy), str(len(one.by_seed))) for one in table.arms]
-        _table(title, ("model", "accuracy", "seeds"), rows, console)
-        differences = [
-            (f"{one.first} - {one.second}", shown(one.difference, signed=True))
-            for one in table.differences
-        ]
-        _table("Differences", ("", "difference"), differences, console)
     if report is not None:
+        for table in report.tables:
+            print_arms(table, console)
         _show_rest(report, console)
     run_ = facts["run"]
     console.print(
@@ -215,7 +205,7 @@ def _show_rest(report: "Report", console: Console) -> None:
     rows = [(one.benchmark, one.baseline, recovered(one)) for one in report.recovery]
     if rows:
         title = "Reasoning gap recovered"
-        _table(title, ("benchmark", "student before", "RGR"), rows, console)
+        print_table(title, ("benchmark", "student before", "RGR"), rows, console)
     for name, one in report.trained_on.items():
         counts = one["counts"]
         console.print(
@@ -223,14 +213,3 @@ def _show_rest(report: "Report", console: Console) -> None:
             f"{left_out(one) or 'none'}",
             soft_wrap=True,
         )
-
-
-def _table(
-    title: str, head: tuple[str, ...], rows: Sequence[tuple[str, ...]], console: Console
-) -> None:
-    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
-    for name in head:
-        table.add_column(name)
-    for row in rows:
-        table.add_row(*map(Text, row))
-    console.print(table)
