@@ -145,13 +145,15 @@ class Road:
         arrived = {row.question_id for row in self.part.train}
         arrived |= {row.question_id for row in self.part.rejections}
         arrived |= {row.question_id for row in self.part.attempts if row.verdict is Verdict.CORRECT}
+        told = f"shard {self._shard.name}: {type(error).__name__}: {error}"[:500]
+        detail = told.encode("utf-8", "backslashreplace").decode()  # half a character is no text
         self.part.rejections += [
             Rejection(
                 question_id=question.id,
                 stage="shard",
                 kind=RejectionKind.QUARANTINED,
                 reason="shard_failed",
-                detail=f"shard {self._shard.name}: {type(error).__name__}: {error}"[:500],
+                detail=detail,
             )
             for question in self._shard.questions
             if question.id not in arrived

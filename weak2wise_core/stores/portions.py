@@ -96,14 +96,15 @@ def write_portions(
     frames: dict[str, tuple[int, int]] = {}
     pieces, end = [_MAGIC], len(_MAGIC)
     for portion in portions:
-        frame = compress(_encoded(portion))
+        frame = compress(_encoded(portion, what=f"the rows of question {portion.question_id!r}"))
         frames[portion.question_id] = (end, len(frame))
         pieces.append(frame)
         end += len(frame)
-    pieces.append(compress(orjson.dumps({"frames": frames, "facts": facts})))
+    contents = _encoded({"frames": frames, "facts": facts}, what="the facts about a shard")
+    pieces.append(compress(contents))
     body = b"".join(pieces)
     atomic_write_bytes(path, body + _TAIL.pack(end, hashlib.sha256(body).digest()))
-    return PortionFile(path=path, frames=frames, facts=json.loads(orjson.dumps(facts)))
+    return PortionFile(path=path, frames=frames, facts=json.loads(contents)["facts"])
 
 
 def open_portions(path: Path) -> PortionFile:
@@ -125,13 +126,12 @@ def open_portions(path: Path) -> PortionFile:
         raise _damaged(path, error) from error
 
 
-def _encoded(portion: Portion) -> bytes:
+def _encoded(value: object, *, what: str) -> bytes:
     try:
-        return orjson.dumps(portion)
+        return orjson.dumps(value)
     except TypeError as error:
         raise StoreError(
-            f"the rows of question {portion.question_id!r} cannot be stored ({error}). Correct or "
-            "leave out this question"
+            f"{what} cannot be stored ({error}). Correct or leave out the question with this text"
         ) from error
 
 

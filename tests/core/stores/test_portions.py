@@ -43,6 +43,8 @@ def test_half_a_surrogate_pair_is_named(tmp_path: Path) -> None:
     bad = Portion(question_id="q\ud800")
     with pytest.raises(StoreError, match="question"):
         write_portions(tmp_path / "a.portions", [bad], facts={})
+    with pytest.raises(StoreError, match="facts about a shard"):
+        write_portions(tmp_path / "a.portions", [], facts={"a": "\ud800"})
     assert list(tmp_path.iterdir()) == []
 
 
