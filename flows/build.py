@@ -18,8 +18,8 @@ from tasks.load_questions import load_questions
 from tasks.progress import Progress
 from tasks.publish_dataset import publish_dataset
 from tasks.reporting import announce, live_progress, report_run
-from tasks.runtime import Runtime, data_folder, open_runtime
-from tasks.shards import SHARDS, ShardResult
+from tasks.runtime import SHARDS, Runtime, data_folder, open_runtime
+from tasks.shards import ShardResult
 from weak2wise_core.annotations import annotations_of
 from weak2wise_core.config import Recipe, Runner
 from weak2wise_core.dataset.contents import StoredContents
@@ -32,7 +32,7 @@ from weak2wise_core.importing import load_imported
 from weak2wise_core.questions import QuestionSet
 from weak2wise_core.records import CandidateTrace, Question, RejectionKind
 from weak2wise_core.sharding import shards_of
-from weak2wise_core.stores.files import remove_abandoned, scratch_folder
+from weak2wise_core.stores.files import scratch_folder
 
 PROGRESS: ContextVar[Progress | None] = ContextVar("weak2wise_progress", default=None)
 """Set by a caller in the same process that wants to watch the build."""
@@ -48,7 +48,6 @@ async def weak2wise(recipe: Recipe) -> State[Any]:
     """
     async with open_runtime(recipe, data=data_folder(), progress=_watched()) as runtime:
         runtime.progress.earlier = await asyncio.to_thread(earlier_ids, runtime.data / "datasets")
-        remove_abandoned(runtime.data / SHARDS)
         with scratch_folder(runtime.data / SHARDS / "loose") as scratch:
             try:
                 contents = await _build(recipe, runtime, scratch)

@@ -39,11 +39,14 @@ from weak2wise_core.prompts import PromptSet, load_prompts
 from weak2wise_core.recipe_files import check_files
 from weak2wise_core.slots import Slots
 from weak2wise_core.stages.judge import Judge
+from weak2wise_core.stores.files import remove_abandoned_below
 from weak2wise_core.stores.replies import ReplyStore
 
 RelatedRecipe: TypeAlias = W2SRRecipe | WeakToStrongRecipe
 
 DATA_VARIABLE = "WEAK2WISE_DATA"
+RESULTS, KEYS, SHARDS = "results", "keys", "shards"
+"""Folders of a data folder: stage results, their cache keys, and finished shards."""
 REPLIES = "replies.sqlite"
 WEAK, JUDGE, TRUNCATOR = "weak", "judge", "truncator"
 
@@ -307,6 +310,8 @@ async def open_session(
 
 @asynccontextmanager
 async def _current_while_open(session: Session, reserve: Reserve) -> AsyncIterator[None]:
+    for folder in (RESULTS, KEYS, SHARDS):  # a killed run may have left halves of files
+        await asyncio.to_thread(remove_abandoned_below, session.data / folder)
     token = _CURRENT.set(session)
     try:
         with heeding_signals():

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.progress import Progress
+from tasks.runtime import SHARDS
 from weak2wise_core.config import Recipe
 from weak2wise_core.dataset.tally import Tally
 from weak2wise_core.errors import InputFileError
@@ -13,9 +14,6 @@ from weak2wise_core.hashing import content_hash
 from weak2wise_core.records import CandidateTrace, Question, Rejection, RejectionKind
 from weak2wise_core.stores.portions import FORMAT, Portion, PortionFile, open_portions
 from weak2wise_core.stores.portions import write_portions as write
-
-SHARDS = "shards"
-"""The folder of finished shards in a data folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

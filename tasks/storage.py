@@ -15,7 +15,7 @@ from typing import Any
 from prefect.filesystems import LocalFileSystem
 
 from tasks.results import ParquetStageResult
-from tasks.runtime import report_unwritten
+from tasks.runtime import KEYS, RESULTS, report_unwritten
 from weak2wise_core.errors import InputFileError, StoreError
 from weak2wise_core.stores.files import atomic_write_bytes
 
@@ -104,9 +104,9 @@ def _decoded(content: bytes) -> dict[str, Any]:
 
 def results_in(data: Path) -> WholeFiles:
     """Where the stage results of a data folder lie."""
-    return WholeFiles(basepath=str(data / "results"))
+    return WholeFiles(basepath=str(data / RESULTS))
 
 
 def keys_in(data: Path) -> CheckedKeys:
     """Where the notes beside the stage results of a data folder lie."""
-    return CheckedKeys(basepath=str(data / "keys"))
+    return CheckedKeys(basepath=str(data / KEYS))

@@ -2,7 +2,7 @@
 
 Everything is written beside its place, brought to the disk and renamed: a reader never sees half
 of it, and a process that is killed leaves the old content as it was. What it was writing stays
-beside under a hidden name; `remove_abandoned` tells such folders from those of living writers.
+beside under a hidden name; `remove_abandoned` tells it from what living writers write.
 """
 
 import fcntl
@@ -38,11 +38,11 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
     beside = _beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("xb") as handle:
+        with _open_beside(beside) as handle:
             yield handle
             handle.flush()
             os.fsync(handle.fileno())
-        beside.replace(path)
+            beside.replace(path)  # still locked: a name without its lock would be taken for dead
         _sync_folder(path.parent)
     except OSError as error:
         raise _cannot_write(path, error) from error
@@ -118,17 +118,41 @@ def scratch_folder(path: Path) -> Iterator[Path]:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove the hidden folders that killed writers left in a folder.
+    """Remove the hidden files and folders that killed writers left in a folder.
 
-    A writer holds a lock on its hidden folder, and the system takes it back however the writer
-    ends. Where the file system has no locks nothing is removed.
+    A writer holds a lock on what it writes, and the system takes it back however the writer ends.
+    Where the file system has no locks nothing is removed.
     """
     with suppress(OSError), _turn(folder) as alone:
-        hidden = [one for one in folder.iterdir() if _HIDDEN.fullmatch(one.name) and one.is_dir()]
+        hidden = [one for one in folder.iterdir() if _HIDDEN.fullmatch(one.name)]
         for beside in hidden if alone else ():
-            if (mark := _lock(beside)) is not None:
-                shutil.rmtree(beside, ignore_errors=True)
-                _unlock(mark)
+            _remove_if_free(beside)
+
+
+def remove_abandoned_below(folder: Path) -> None:
+    """The same in a folder and in every folder below it that is not hidden."""
+    for place, names, _ in os.walk(folder):
+        remove_abandoned(Path(place))
+        names[:] = [name for name in names if not name.startswith(".")]
+
+
+def _remove_if_free(beside: Path) -> None:
+    if beside.is_symlink() or (mark := _lock(beside)) is None:
+        return
+    if beside.is_dir():
+        shutil.rmtree(beside, ignore_errors=True)
+    else:
+        beside.unlink(missing_ok=True)
+    _unlock(mark)
+
+
+def _open_beside(beside: Path) -> BinaryIO:
+    """A new hidden file with the lock of its writer, which goes when it is closed."""
+    with _turn(beside.parent):
+        handle = beside.open("xb")
+        with suppress(OSError):  # no locks here: then nobody removes anything
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return handle
 
 
 def settle(beside: Path, path: Path) -> None:
@@ -174,9 +198,9 @@ def _turn(folder: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def _lock(folder: Path) -> int | None:
-    """The lock of a folder; None where somebody else holds it, or there are no locks."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _lock(path: Path) -> int | None:
+    """The lock of a file or folder; None where somebody else holds it, or there are no locks."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

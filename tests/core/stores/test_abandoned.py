@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from weak2wise_core.stores.files import atomic_folder, remove_abandoned, scratch_folder
+from weak2wise_core.stores.files import (
+    atomic_folder,
+    atomic_writer,
+    remove_abandoned,
+    remove_abandoned_below,
+    scratch_folder,
+)
 
 WRITER = """
 import pathlib, sys, time
@@ -43,6 +49,32 @@ def test_what_a_killed_writer_left_goes_and_what_a_living_one_writes_stays(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
+def test_half_a_file_goes_when_its_writer_is_dead_and_not_before(tmp_path: Path) -> None:
+    """Whether this process writes it or another one."""
+    program = """
+import pathlib, sys, time
+from weak2wise_core.stores.files import atomic_writer
+with atomic_writer(pathlib.Path(sys.argv[1])) as handle:
+    handle.write(b"half")
+    print(flush=True)
+    time.sleep(600)
+"""
+    command = [sys.executable, "-c", program, str(tmp_path / "theirs")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        with atomic_writer(tmp_path / "ours") as handle:
+            handle.write(b"whole")
+            remove_abandoned(tmp_path)
+            assert len(list(tmp_path.iterdir())) == 2
+        process.kill()
+    assert len(list(tmp_path.iterdir())) == 2
+    remove_abandoned(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["ours"]
+    assert (tmp_path / "ours").read_bytes() == b"whole"
+
+
 def test_the_folders_of_this_process_stay(tmp_path: Path) -> None:
     """Two builds in one process do not take each other's folders away."""
     with atomic_folder(tmp_path / "v1") as first, scratch_folder(tmp_path / "latest") as second:
@@ -58,12 +90,16 @@ def test_nothing_else_is_removed(tmp_path: Path) -> None:
     (tmp_path / f"{hidden}.txt").mkdir()
     (tmp_path / ".cache").mkdir()
     (tmp_path / "v1").mkdir()
-    (tmp_path / hidden).write_text("a file")
     names = sorted(path.name for path in tmp_path.iterdir())
     remove_abandoned(tmp_path)
     remove_abandoned(tmp_path / "missing")
     assert sorted(path.name for path in tmp_path.iterdir()) == names
-    (tmp_path / hidden).unlink()
     (tmp_path / hidden).mkdir()
     remove_abandoned(tmp_path)
     assert hidden not in {path.name for path in tmp_path.iterdir()}
+    (tmp_path / "v1" / "deep").mkdir()
+    (tmp_path / "v1" / "deep" / hidden).write_text("half a file of nobody's")
+    remove_abandoned(tmp_path)
+    assert (tmp_path / "v1" / "deep" / hidden).exists()
+    remove_abandoned_below(tmp_path)
+    assert list((tmp_path / "v1" / "deep").iterdir()) == []
