@@ -5,23 +5,20 @@ any editor or spreadsheet, and hands the file back. Every row is checked; what c
 named, and the rest goes to the annotations file, which never loses what it held.
 """
 
-import fcntl
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
 from weak2wise_core.annotations import read_annotations, written_for
 from weak2wise_core.answers import mentions
-from weak2wise_core.errors import InputFileError, StoreError, TraceFormatError
+from weak2wise_core.errors import InputFileError, TraceFormatError
 from weak2wise_core.questions import BadRowError, answer_text, check_characters, read_rows
 from weak2wise_core.records import Question, QueuedQuestion
 from weak2wise_core.sft import sft_response
-from weak2wise_core.stores.files import atomic_write_text
+from weak2wise_core.stores.files import atomic_write_text, only_writer
 
 LONGEST = 200_000
 """Characters of one annotation; more is not a reasoning but a slip."""
@@ -123,7 +120,7 @@ def merge(
     """
     asked = {one.id: Question(id=one.id, question=one.question, answer=one.answer) for one in queue}
     rows = list(_rows(filled))
-    with _alone(into):
+    with only_writer(into):
         before = read_annotations(into) if into.exists() else {}
         merging = _Merging(
             waiting=asked, asked={one.id: one for one in others} | asked, replace=replace
@@ -135,21 +132,6 @@ def merge(
             lines = (json.dumps(row, ensure_ascii=False) for row in merging.rows.values())
             atomic_write_text(into, "".join(f"{line}\n" for line in lines))
     return merging.outcome(before)
-
-
-@contextmanager
-def _alone(into: Path) -> Iterator[None]:
-    """Be the only one that reads and writes the annotations files of a folder."""
-    try:
-        into.parent.mkdir(parents=True, exist_ok=True)
-        folder = os.open(into.parent, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise StoreError(f"annotations {into} cannot be written: {error.strerror}") from error
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)
 
 
 Row = Mapping[str, object] | BadRowError

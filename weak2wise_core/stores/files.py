@@ -72,6 +72,42 @@ def atomic_write_text(path: Path, text: str) -> None:
 
 
 @contextmanager
+def only_writer(path: Path) -> Iterator[None]:
+    """Be the only one that reads and replaces a file, for as long as the block lasts.
+
+    Others who ask for the same wait. It does not last beyond the process, however that ends. Where
+    the file system has no locks nobody waits.
+
+    Raises:
+        StoreError: The folder of the file cannot be made or written.
+    """
+    lock = path.with_name(f".{path.name[:200]}.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = _lock_of_its_own(lock)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            lock.unlink()
+        os.close(descriptor)
+
+
+def _lock_of_its_own(lock: Path) -> int:
+    """A lock file that is ours: whoever had it before us has taken its name away."""
+    while True:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), lock.stat()):
+                return descriptor
+        os.close(descriptor)
+
+
+@contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Fill a folder that takes its name when the block ends without an error.
 
