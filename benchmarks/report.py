@@ -85,12 +85,12 @@ def write(path: Path, *, questions: int, characters: int) -> dict[str, Any]:
     contents = made(questions, characters=characters)
     manifest = {"dataset": "made", "version": "0" * 12, "files": {}, **summary(contents)}
     tables = tables_of(contents, manifest, audit(contents))
-    traces = sum(len(one.normal_reasoning) + len(one.step_reasoning) for one in tables.candidates)
+    traces = sum(len(one.normal_reasoning) + len(one.step_reasoning) for one in contents.candidates)
     started = time.process_time()
     path.write_text(page(tables), encoding="utf-8")
     return {
         "questions": questions,
-        "traces": len(tables.candidates),
+        "traces": len(contents.candidates),
         "characters of traces": traces,
         "written in CPU s": round(time.process_time() - started, 2),
         "MB": round(path.stat().st_size / 1e6, 1),

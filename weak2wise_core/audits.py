@@ -16,14 +16,14 @@ All are functions of the tables. A finding is no verdict: the rules read English
 they do not understand is never a finding.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence, Set
 from itertools import pairwise
 
 from weak2wise_core.answers import Agreement, compare
 from weak2wise_core.answers import final_answer as concluded
 from weak2wise_core.errors import TraceFormatError
-from weak2wise_core.questions import normal_form
+from weak2wise_core.near_duplicates import SHINGLE, near_duplicates
 from weak2wise_core.records import (
     Audit,
     CandidateTrace,
@@ -35,10 +35,6 @@ from weak2wise_core.records import (
 )
 from weak2wise_core.steps import final_answer, split_steps
 
-SHINGLE = 3
-"""Words in a row that two questions are compared by."""
-ALIKE = 0.7
-"""Share of common shingles (Jaccard) from which two questions are near-duplicates."""
 CONTAMINATED = "contaminated"
 """The reason of a rejection for overlap with a benchmark."""
 
@@ -189,53 +185,6 @@ def _repeated(questions: Sequence[Question], trained: Set[str]) -> Iterator[Find
             detail=f"shares {alike:.0%} of its groups of {SHINGLE} words with "
             f"{questions[earlier].id}",
         )
-
-
-def near_duplicates(texts: Sequence[str]) -> dict[int, tuple[int, float]]:
-    """Texts that share most of their words with an earlier one.
-
-    Exact, without comparing every pair: two sets that are alike share an element of their rarest
-    few (prefix filtering), so only texts that meet in such an element are compared.
-
-    Returns:
-        By the place of a text, the place of the earlier text it is most like, and how much: the
-        Jaccard similarity of their shingles, at least `ALIKE`.
-    """
-    sets = [_shingles(text) for text in texts]
-    frequency = Counter(shingle for one in sets for shingle in one)
-    meetings: dict[str, list[int]] = defaultdict(list)
-    found: dict[int, tuple[int, float]] = {}
-    for at, shingles in enumerate(sets):
-        rarest = sorted(shingles, key=lambda one: (frequency[one], one))
-        prefix = rarest[: len(shingles) - _at_least(len(shingles)) + 1]
-        met = sorted({earlier for one in prefix for earlier in meetings[one]})
-        for one in prefix:
-            meetings[one].append(at)
-        likeness = [(_jaccard(shingles, sets[earlier]), earlier) for earlier in met]
-        best = max(likeness, key=lambda pair: (pair[0], -pair[1]), default=(0.0, 0))
-        if best[0] >= ALIKE:
-            found[at] = (best[1], best[0])
-    return found
-
-
-def _at_least(size: int) -> int:
-    """How many of its elements a set shares with one that it is alike."""
-    return -(-size * round(ALIKE * 100) // 100)
-
-
-def _shingles(text: str) -> frozenset[str]:
-    words = normal_form(text).split()
-    if len(words) <= SHINGLE:
-        return frozenset([" ".join(words)])
-    return frozenset(" ".join(words[at : at + SHINGLE]) for at in range(len(words) - SHINGLE + 1))
-
-
-def _jaccard(one: frozenset[str], two: frozenset[str]) -> float:
-    smaller, larger = sorted((len(one), len(two)))
-    if smaller < ALIKE * larger:
-        return 0.0
-    shared = len(one & two)
-    return shared / (smaller + larger - shared)
 
 
 def _contaminated(rejections: Iterable[Rejection]) -> Iterator[Finding]:

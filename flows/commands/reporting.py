@@ -39,12 +39,13 @@ def report(
     from weak2wise_core.dataset.reporting import tables_in
     from weak2wise_core.report.numbers import numbers
     from weak2wise_core.report.page import page
+    from weak2wise_core.report.survey import survey
 
     found = open_dataset(dataset)
     facts = None if run is None else read_run(run, of=found)
     tables = tables_in(found)
     if as_json:
-        plain = numbers(tables) | ({} if facts is None else {"run": facts})
+        plain = numbers(tables, survey(tables).counts) | ({} if facts is None else {"run": facts})
         typer.echo(json.dumps(plain, indent=2, sort_keys=True))
         return
     place = out or _default(found, with_run=facts is not None)

@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weak2wise_core.audits import ALIKE, SHINGLE, Auditor, counted, near_duplicates
+from weak2wise_core.audits import Auditor, counted
+from weak2wise_core.near_duplicates import ALIKE, SHINGLE, near_duplicates
 from weak2wise_core.questions import normal_form
 from weak2wise_core.records import (
     Audit,

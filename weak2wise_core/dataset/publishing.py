@@ -17,9 +17,9 @@ from weak2wise_core.dataset.writing import file_names, write_tables
 from weak2wise_core.errors import StoreError
 from weak2wise_core.hashing import content_hash
 from weak2wise_core.records import Finding
-from weak2wise_core.report.explorer import MOST_QUESTIONS
 from weak2wise_core.report.numbers import Numbers, numbers
-from weak2wise_core.report.page import page
+from weak2wise_core.report.page import page_parts
+from weak2wise_core.report.survey import Survey
 from weak2wise_core.stores.files import remove_abandoned, scratch_folder, settle
 
 LATEST = "latest"
@@ -52,8 +52,7 @@ def publish(contents: AnyContents, *, root: Path) -> Published:
 
     The version is a hash of the manifest, which holds the digests of all tables: the same inputs
     and replies give the same folder with the same bytes, and writing it again changes nothing.
-    What a killed build left half-written is removed. Rows pass through memory in small groups, but
-    for the report: a dataset of more questions than a page shows is published without one.
+    What a killed build left half-written is removed. Rows pass through memory in small groups.
 
     Raises:
         BuildError: The tables do not account for every row; nothing is written.
@@ -119,22 +118,22 @@ class _Build:
 
     def __init__(self, contents: AnyContents) -> None:
         self._contents = contents
+        self._survey = Survey(contents.recipe.step_mask)
         self._found: Sequence[Finding] = ()
         self.numbers: Numbers | None = None
 
     def write(self, folder: Path) -> Mapping[str, Any]:
-        """Write the tables, audited on the way; the manifest's part that they decide."""
-        self._found = write_tables(self._contents, folder)
+        """Write the tables, audited and counted on the way; the manifest's part they decide."""
+        self._found = write_tables(self._contents, folder, also=self._survey.add)
         return summary(self._contents, found=self._found)
 
     def describe(self, manifest: Mapping[str, Any], folder: Path) -> None:
-        """Write the card, and the report of a dataset that fits into a page and into memory."""
+        """Write the card and the report."""
         (folder / CARD).write_text(card(manifest), encoding="utf-8")
-        if len(self._contents.questions) > MOST_QUESTIONS:
-            return
         tables = tables_of(self._contents, manifest, self._found)
-        self.numbers = numbers(tables)
-        (folder / REPORT).write_text(page(tables, found=self.numbers), encoding="utf-8")
+        self.numbers = numbers(tables, self._survey.counts)
+        with (folder / REPORT).open("w", encoding="utf-8") as file:
+            file.writelines(page_parts(tables, found=self._survey))
 
 
 def plain_json(value: object) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from weak2wise_core.dataset.contents import portions_of
 from weak2wise_core.dataset.reading import DatasetFolder
 from weak2wise_core.errors import InputFileError
 from weak2wise_core.records import (
@@ -13,7 +14,6 @@ from weak2wise_core.records import (
     MaskOutcomes,
     Question,
     Rejection,
-    ScoredTrace,
     SFTExample,
 )
 from weak2wise_core.report.page import page
@@ -32,15 +32,21 @@ def tables_in(dataset: DatasetFolder) -> Tables:
             f"dataset {dataset.folder} was published without audits, by an earlier weak2wise; "
             "build it again: what models answered is kept, and nothing is paid twice"
         )
+    questions = read(dataset.file("questions.parquet"), Question)
+    portions = tuple(
+        portions_of(
+            questions,
+            attempts=read(dataset.file("attempts.parquet"), Attempt),
+            candidates=read(dataset.file("candidates.parquet"), CandidateTrace),
+            outcomes=read(dataset.file("outcomes.parquet"), MaskOutcomes),
+            golden=read(dataset.file("golden.parquet"), GoldenReasoning),
+            train=read(dataset.file("train.parquet"), SFTExample),
+        )
+    )
     return Tables(
         manifest=dataset.manifest,
-        questions=read(dataset.file("questions.parquet"), Question),
-        attempts=read(dataset.file("attempts.parquet"), Attempt),
-        candidates=read(dataset.file("candidates.parquet"), CandidateTrace),
-        outcomes=read(dataset.file("outcomes.parquet"), MaskOutcomes),
-        scores=read(dataset.file("scores.parquet"), ScoredTrace),
-        golden=read(dataset.file("golden.parquet"), GoldenReasoning),
-        train=read(dataset.file("train.parquet"), SFTExample),
+        questions=questions,
+        portions=lambda: iter(portions),
         rejections=read(dataset.file("quarantine.parquet"), Rejection),
         findings=read(dataset.file("audits.parquet"), Finding),
     )

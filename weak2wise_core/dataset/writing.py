@@ -1,7 +1,7 @@
 """The data files of a dataset, all written in one pass over its questions."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -58,8 +58,15 @@ def file_names(folder: Path) -> list[str]:
     return [*first, *(name for name in there if name not in first)]
 
 
-def write_tables(contents: AnyContents, folder: Path) -> tuple[Finding, ...]:
+def write_tables(
+    contents: AnyContents, folder: Path, *, also: Callable[[Portion], None] = lambda _: None
+) -> tuple[Finding, ...]:
     """Write every data file of a dataset into an empty folder.
+
+    Args:
+        contents: What a build found.
+        folder: Where to.
+        also: Shown the rows of every question on the way.
 
     Returns:
         What the audits found on the way; it is one of the tables.
@@ -75,6 +82,7 @@ def write_tables(contents: AnyContents, folder: Path) -> tuple[Finding, ...]:
             tables.questions.add(question)
         for portion in contents.portions():
             tables.add(portion)
+            also(portion)
             question = questions[portion.question_id]
             auditor.add(question, candidates=portion.candidates, train=portion.train)
         for rejection in in_order(contents):

@@ -5,28 +5,32 @@ that, the longest are cut, and the page says so; the tables beside it have them 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final
 
 from weak2wise_core.audits import CONTAMINATED
 from weak2wise_core.errors import TraceFormatError
 from weak2wise_core.masking import shown_length
 from weak2wise_core.records import (
+    Attempt,
     Audit,
     CandidateTrace,
     Finding,
     GoldenReasoning,
     GoldenSource,
     MaskOutcomes,
+    Question,
     Rejection,
     ScoredTrace,
     Verdict,
 )
-from weak2wise_core.report.packing import WHOLE, fitting_limit, packed, shortened
+from weak2wise_core.report.packing import WHOLE, Lengths, packed, shortened
 from weak2wise_core.report.reasons import why_it_won
-from weak2wise_core.report.tables import Tables, key_of
+from weak2wise_core.report.tables import Key, Tables, key_of, scored
 from weak2wise_core.steps import Step, split_steps
+from weak2wise_core.stores.portions import Portion
 
 QUESTIONS_A_PIECE: Final = 40
 MOST_QUESTIONS: Final = 20_000
@@ -36,9 +40,7 @@ MOST_CHARACTERS: Final = 36_000_000
 GOLDEN_SHARE: Final = 4
 """How many times as much is left of a golden trace."""
 _EXCERPT: Final = 200
-
-Row = str | Rejection
-"""A question by its id, or a row of the question file that never became one."""
+_COLUMNS: Final = ("id", "question", "status", "reason", "teacher", "score", "tokens", "marks")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,41 +58,72 @@ class Explorer:
     """Rows that are not in the page."""
 
 
-def explorer(tables: Tables, *, most_characters: int | None = None) -> Explorer:
+def explorer(tables: Tables, lengths: Lengths, *, most_characters: int | None = None) -> Explorer:
     """The rows of a dataset, in the order of its questions; rows without a question come last.
 
     Args:
         tables: The dataset.
+        lengths: How long the texts of its first `MOST_QUESTIONS` questions are.
         most_characters: What the texts of the page may have together; `MOST_CHARACTERS` by default.
     """
-    rows = _Rows(tables)
-    taken = rows.all[:MOST_QUESTIONS]
-    texts = [text for one in taken for text in rows.texts(one)]
-    most = MOST_CHARACTERS if most_characters is None else most_characters
-    limit = fitting_limit(texts, most=most)
-    details = [rows.detail(one, limit=limit) for one in taken]
-    starts = range(0, len(details), QUESTIONS_A_PIECE)
+    limit = lengths.fitting_limit(MOST_CHARACTERS if most_characters is None else most_characters)
+    rows = _Rows(tables, limit=limit)
+    index, pieces = _Index(), []
+    details = islice(rows.details(), MOST_QUESTIONS)
+    while piece := list(islice(details, QUESTIONS_A_PIECE)):
+        for one in piece:
+            index.add(one)
+        pieces.append(packed(piece))
     return Explorer(
-        index=packed(_columns(details)),
-        pieces=tuple(packed(details[start : start + QUESTIONS_A_PIECE]) for start in starts),
+        index=packed(index.columns),
+        pieces=tuple(pieces),
         limit=None if limit == WHOLE else limit,
-        rows=len(taken),
-        left_out=len(rows.all) - len(taken),
+        rows=len(index.columns["id"]),
+        left_out=rows.count - len(index.columns["id"]),
     )
 
 
-def _columns(details: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+def long_texts(portion: Portion) -> Iterator[tuple[str, int]]:
+    """Every long text of a question, and how many times the limit it may have where it is cut."""
+    for attempt in portion.attempts:
+        yield attempt.attempt, 1
+    won = _won(portion)
+    for one in portion.candidates:
+        share = _share(one, won)
+        yield one.normal_reasoning, share
+        yield one.step_reasoning, share
+    for outcomes in portion.outcomes:
+        yield from ((text, 1) for text in outcomes.attempts)
+
+
+def _won(portion: Portion) -> set[Key]:
+    return {key_of(one) for one in portion.golden}
+
+
+def _share(one: CandidateTrace, won: Set[Key]) -> int:
+    return GOLDEN_SHARE if key_of(one) in won else 1
+
+
+@dataclass(slots=True)
+class _Index:
     """What the list of questions shows and filters by, column by column."""
-    return {
-        "id": [one["id"] for one in details],
-        "question": [_head(one["question"]) for one in details],
-        "status": [one["status"] for one in details],
-        "reason": [one["reason"] for one in details],
-        "teacher": [one["golden"]["model"] if one["golden"] else "" for one in details],
-        "score": [_score(one) for one in details],
-        "tokens": [one["golden"]["after"] if one["golden"] else None for one in details],
-        "marks": [_marks(one) for one in details],
-    }
+
+    columns: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in _COLUMNS})
+
+    def add(self, one: Mapping[str, Any]) -> None:
+        golden = one["golden"]
+        row = {
+            "id": one["id"],
+            "question": _head(one["question"]),
+            "status": one["status"],
+            "reason": one["reason"],
+            "teacher": golden["model"] if golden else "",
+            "score": _score(one),
+            "tokens": golden["after"] if golden else None,
+            "marks": _marks(one),
+        }
+        for name, value in row.items():
+            self.columns[name].append(value)
 
 
 def _score(detail: Mapping[str, Any]) -> float | None:
@@ -118,66 +151,46 @@ def _head(text: Any) -> str:
 
 
 class _Rows:
-    """The tables of a dataset by question."""
+    """The rows of a dataset as the page shows them."""
 
-    def __init__(self, tables: Tables) -> None:
-        self._questions = {one.id: one for one in tables.questions}
-        self._attempts = {one.question_id: one for one in tables.attempts}
-        self._candidates = _grouped(tables.candidates)
-        self._outcomes = {key_of(one): one for one in tables.outcomes}
-        self._scores = {key_of(one): one for one in tables.scores}
-        self._scored = _grouped(tables.scores)
-        self._golden = {one.question_id: one for one in tables.golden}
-        self._train = {one.question_id for one in tables.train}
+    def __init__(self, tables: Tables, *, limit: int) -> None:
+        self._tables = tables
+        self._limit = limit
         self._findings = _grouped(tables.findings)
-        before = [one for one in tables.rejections if self._is_before(one)]
-        self._left = {one.question_id: one for one in tables.rejections if not self._is_before(one)}
+        self._step_mask = tables.step_mask
+        known = {one.id for one in tables.questions}
+        self._before = [one for one in tables.rejections if _is_before(one, known)]
+        self._left = {
+            one.question_id: one for one in tables.rejections if not _is_before(one, known)
+        }
         self._selector = tables.manifest["settings"].get("selection", {}).get("by", "step_mask")
-        self._granularity = int(tables.manifest["settings"]["step_mask"]["granularity"])
-        self.all: list[Row] = [*self._questions, *before]
+        self.count = len(tables.questions) + len(self._before)
 
-    def _is_before(self, one: Rejection) -> bool:
-        """Whether a row of the file left before it became a question."""
-        return one.stage == "load" or one.question_id not in self._questions
+    def details(self) -> Iterator[dict[str, Any]]:
+        """Everything that the page shows of one row after the other."""
+        for question, portion in self._tables.by_question():
+            yield self._detail(question, portion)
+        for one in self._before:
+            yield self._without_question(one)
 
-    def texts(self, row: Row) -> Iterator[tuple[str, int]]:
-        """Every long text of a row, and how much of it is left where texts are cut."""
-        question_id = row if isinstance(row, str) else ""
-        if (attempt := self._attempts.get(question_id)) is not None:
-            yield attempt.attempt, 1
-        for one in self._candidates.get(question_id, []):
-            share = self._share(one)
-            yield one.normal_reasoning, share
-            yield one.step_reasoning, share
-            if (outcomes := self._outcomes.get(key_of(one))) is not None:
-                yield from ((text, 1) for text in outcomes.attempts)
-
-    def _share(self, one: CandidateTrace) -> int:
-        golden = self._golden.get(one.question_id)
-        return GOLDEN_SHARE if golden is not None and key_of(golden) == key_of(one) else 1
-
-    def detail(self, row: Row, *, limit: int) -> dict[str, Any]:
-        """Everything that the page shows of one row."""
-        if isinstance(row, Rejection):
-            return self._without_question(row)
-        question_id, question = row, self._questions[row]
-        golden = self._golden.get(question_id)
-        status, reason, why = self._status(question_id)
-        scored = self._scored.get(question_id, [])
+    def _detail(self, question: Question, portion: Portion) -> dict[str, Any]:
+        limit = self._limit
+        status, reason, why = self._status(portion)
+        scores = scored(portion.outcomes, self._step_mask)
+        golden = portion.golden[0] if portion.golden else None
+        attempt = portion.attempts[0] if portion.attempts else None
         return {
-            "id": question_id,
+            "id": question.id,
             "question": shortened(question.question, 4 * _EXCERPT + limit),
             "answer": question.answer,
             "status": status,
             "reason": reason,
             "detail": why,
-            "attempt": self._attempt(question_id, limit),
-            "candidates": [
-                self._candidate(one, limit) for one in self._candidates.get(question_id, [])
-            ],
+            "attempt": _attempt(attempt, limit) if attempt else None,
+            "candidates": self._candidates(portion, scores),
             "golden": _golden(golden, limit) if golden else None,
-            "why": why_it_won(golden, scored, selector=self._selector) if golden else "",
-            "findings": [_finding(one) for one in self._findings.get(question_id, [])],
+            "why": why_it_won(golden, scores, selector=self._selector) if golden else "",
+            "findings": [_finding(one) for one in self._findings.get(question.id, [])],
         }
 
     def _without_question(self, one: Rejection) -> dict[str, Any]:
@@ -196,40 +209,53 @@ class _Rows:
             "findings": [_finding(item) for item in found if item.audit is Audit.CONTAMINATED],
         }
 
-    def _status(self, question_id: str) -> tuple[str, str, str]:
+    def _status(self, portion: Portion) -> tuple[str, str, str]:
         """What became of a question: a state, and of one that left the reason and the sentence."""
-        if question_id in self._train:
+        if portion.train:
             return "trained on", "", ""
-        if (left := self._left.get(question_id)) is not None:
+        if (left := self._left.get(portion.question_id)) is not None:
             return left.kind.value, left.reason, left.detail
         return "solved", "", "The weak model answers it unaided."
 
-    def _attempt(self, question_id: str, limit: int) -> dict[str, Any] | None:
-        one = self._attempts.get(question_id)
-        if one is None:
-            return None
-        return {
-            "text": shortened(one.attempt, limit),
-            "verdict": one.verdict.value,
-            "by": one.judged_by.value,
-            "votes": [vote.value for vote in one.votes],
-            "finish": one.finish_reason.value,
-        }
+    def _candidates(self, portion: Portion, scores: Iterable[ScoredTrace]) -> list[dict[str, Any]]:
+        outcomes = {key_of(one): one for one in portion.outcomes}
+        by_key = {key_of(one): one for one in scores}
+        won = _won(portion)
+        return [
+            self._candidate(one, self._limit * _share(one, won))
+            | (_levels(outcomes[key], self._limit) if key in outcomes else {})
+            | (_scores(by_key[key]) if key in by_key else {})
+            for one in portion.candidates
+            for key in [key_of(one)]
+        ]
 
     def _candidate(self, one: CandidateTrace, limit: int) -> dict[str, Any]:
-        outcomes, score = self._outcomes.get(key_of(one)), self._scores.get(key_of(one))
+        granularity = self._step_mask.granularity
         return {
             "model": one.strong_model,
             "draw": one.draw,
             "returned": one.model,
             "refusal": one.refusal.value if one.refusal else "",
             "note": one.detail,
-            "thinking": shortened(one.normal_reasoning, limit * self._share(one)),
-            "steps": shortened(one.step_reasoning, limit * self._share(one)),
-            "shown": shown_lengths(one.step_reasoning, granularity=self._granularity),
-            **(_levels(outcomes, limit) if outcomes else {}),
-            **(_scores(score) if score else {}),
+            "thinking": shortened(one.normal_reasoning, limit),
+            "steps": shortened(one.step_reasoning, limit),
+            "shown": shown_lengths(one.step_reasoning, granularity=granularity),
         }
+
+
+def _is_before(one: Rejection, known: Set[str]) -> bool:
+    """Whether a row of the file left before it became a question."""
+    return one.stage == "load" or one.question_id not in known
+
+
+def _attempt(one: Attempt, limit: int) -> dict[str, Any]:
+    return {
+        "text": shortened(one.attempt, limit),
+        "verdict": one.verdict.value,
+        "by": one.judged_by.value,
+        "votes": [vote.value for vote in one.votes],
+        "finish": one.finish_reason.value,
+    }
 
 
 def shown_lengths(step_reasoning: str, *, granularity: int) -> list[list[int]]:

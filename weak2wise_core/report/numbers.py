@@ -1,21 +1,17 @@
 """Every number that a report states, from the tables of a dataset alone.
 
 What the manifest states too comes out the same here: the one is counted while a dataset is built,
-the other from its files.
+the other from its rows.
 """
 
 import math
 import statistics
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from weak2wise_core.records import (
-    JudgedBy,
-    RejectionKind,
-    Truncation,
-    Verdict,
-)
+from weak2wise_core.records import JudgedBy, RejectionKind, Truncation, Verdict
+from weak2wise_core.report.counting import Ballots, Counts, Teacher
 from weak2wise_core.report.tables import Tables
 
 SCORE_BINS: Final = 20
@@ -25,19 +21,24 @@ MOST_TOKEN_BINS: Final = 24
 Numbers = Mapping[str, Any]
 
 
-def numbers(tables: Tables) -> dict[str, Any]:
-    """Everything that the page states, as plain values for JSON."""
+def numbers(tables: Tables, counts: Counts) -> dict[str, Any]:
+    """Everything that the page states, as plain values for JSON.
+
+    Args:
+        tables: The dataset.
+        counts: What was counted in its rows.
+    """
     return {
-        "funnel": funnel(tables),
-        "scores": scores(tables),
-        "spread": spread(tables),
-        "levels": levels(tables),
-        "unaided": unaided(tables),
-        "tokens": tokens(tables),
-        "truncation": truncation(tables),
-        "teachers": teachers(tables),
-        "votes": votes(tables),
-        "race": race(tables),
+        "funnel": funnel(tables, counts),
+        "scores": scores(counts),
+        "spread": spread(counts),
+        "levels": levels(counts),
+        "unaided": unaided(counts),
+        "tokens": tokens(counts),
+        "truncation": truncation(counts),
+        "teachers": teachers(counts),
+        "votes": votes(counts),
+        "race": race(counts, most_votes=tables.manifest["settings"]["judging"]["votes"]),
         "cost": tables.manifest["cost"],
         "models": tables.manifest["models"],
         "audits": audits(tables),
@@ -47,11 +48,11 @@ def numbers(tables: Tables) -> dict[str, Any]:
 # --- where the questions went -------------------------------------------------------------------
 
 
-def funnel(tables: Tables) -> list[dict[str, Any]]:
+def funnel(tables: Tables, counts: Counts) -> list[dict[str, Any]]:
     """Rows at every station: in, solved, every reason to leave, trained on; they add up."""
     left = Counter((one.kind, one.stage, one.reason) for one in tables.rejections)
-    solved = sum(one.verdict is Verdict.CORRECT for one in tables.attempts)
-    rows = [_station("rows", len(tables.train) + solved + sum(left.values()))]
+    solved = counts.unaided[Verdict.CORRECT]
+    rows = [_station("rows", counts.train + solved + sum(left.values()))]
     rows.append(_station("solved", solved))
     for kind in RejectionKind:
         rows += [
@@ -59,7 +60,7 @@ def funnel(tables: Tables) -> list[dict[str, Any]]:
             for (of, stage, reason), count in sorted(left.items())
             if of is kind
         ]
-    return [*rows, _station("train", len(tables.train))]
+    return [*rows, _station("train", counts.train)]
 
 
 def _station(kind: str, rows: int, *, stage: str = "", reason: str = "") -> dict[str, Any]:
@@ -69,67 +70,63 @@ def _station(kind: str, rows: int, *, stage: str = "", reason: str = "") -> dict
 # --- scores -------------------------------------------------------------------------------------
 
 
-def scores(tables: Tables) -> dict[str, Any]:
+def scores(counts: Counts) -> dict[str, Any]:
     """Histograms of all scores and of golden ones; a candidate without a score is counted apart."""
-    known = [one.score for one in tables.scores if one.score is not None]
-    golden = [one.score for one in tables.golden]
+    known = Counter({value: n for value, n in counts.scores.items() if value is not None})
     return {
         "all": score_histogram(known),
-        "golden": score_histogram(golden),
-        "scored": len(known),
-        "without_score": len(tables.scores) - len(known),
+        "golden": score_histogram(counts.golden_scores),
+        "scored": known.total(),
+        "without_score": counts.scores[None],
         "mean": _mean(known),
-        "golden_mean": _mean(golden),
+        "golden_mean": _mean(counts.golden_scores),
     }
 
 
-def spread(tables: Tables) -> dict[str, Any]:
+def spread(counts: Counts) -> dict[str, Any]:
     """How far the best and the worst score of one question lie apart: what selection can gain."""
-    by_question: dict[str, list[float]] = defaultdict(list)
-    for one in tables.scores:
-        if one.score is not None:
-            by_question[one.question_id].append(one.score)
-    ranges = [max(found) - min(found) for found in by_question.values() if len(found) > 1]
     return {
-        "histogram": score_histogram(ranges),
-        "questions": len(ranges),
-        "mean": _mean(ranges),
-        "none": sum(one == 0 for one in ranges),
+        "histogram": score_histogram(counts.ranges),
+        "questions": counts.ranges.total(),
+        "mean": _mean(counts.ranges),
+        "none": counts.ranges[0],
     }
 
 
-def score_histogram(values: Iterable[float]) -> list[int]:
-    """How many values lie in each bin of the unit interval; 1 lies in the last."""
-    found = Counter(min(int(value * SCORE_BINS), SCORE_BINS - 1) for value in values)
+def score_histogram(values: Mapping[float, int]) -> list[int]:
+    """How many values lie in each bin of the unit interval; 1 lies in the last.
+
+    Args:
+        values: How often each value came.
+    """
+    found: Counter[int] = Counter()
+    for value, times in values.items():
+        found[min(int(value * SCORE_BINS), SCORE_BINS - 1)] += times
     return [found[number] for number in range(SCORE_BINS)]
 
 
-def levels(tables: Tables) -> list[dict[str, int]]:
+def levels(counts: Counts) -> list[dict[str, int]]:
     """Verdicts at every mask level that was asked, lightest first."""
-    found: dict[int, Counter[Verdict]] = defaultdict(Counter)
-    for one in tables.outcomes:
-        for level, (verdict, asked) in enumerate(zip(one.outcomes, one.asked, strict=True)):
-            found[level][verdict] += asked
+    found = counts.levels
     return [
-        {"level": level, "asked": sum(found[level].values())}
+        {"level": level, "asked": found[level].total()}
         | {verdict.value: found[level][verdict] for verdict in Verdict}
         for level in sorted(found)
     ]
 
 
-def unaided(tables: Tables) -> dict[str, int]:
+def unaided(counts: Counts) -> dict[str, int]:
     """Verdicts on what the weak model answers without a hint."""
-    found = Counter(one.verdict for one in tables.attempts)
-    return {"asked": len(tables.attempts)} | {one.value: found[one] for one in Verdict}
+    found = counts.unaided
+    return {"asked": found.total()} | {one.value: found[one] for one in Verdict}
 
 
 # --- lengths ------------------------------------------------------------------------------------
 
 
-def tokens(tables: Tables) -> dict[str, Any]:
+def tokens(counts: Counts) -> dict[str, Any]:
     """Lengths of the golden traces before and after truncation, in tokens of the weak model."""
-    before = [one.normal_tokens for one in tables.golden]
-    after = [one.golden_tokens for one in tables.golden]
+    before, after = counts.tokens_before, counts.tokens_after
     width = _bin_width(max(before, default=0))
     return {
         "bin_width": width,
@@ -147,100 +144,89 @@ def _bin_width(longest: int) -> int:
     return width
 
 
-def _token_histogram(lengths: Sequence[int], width: int) -> list[int]:
-    found = Counter(length // width for length in lengths)
+def _token_histogram(lengths: Mapping[int, int], width: int) -> list[int]:
+    found: Counter[int] = Counter()
+    for length, times in lengths.items():
+        found[length // width] += times
     return [found[number] for number in range(max(found, default=0) + 1)]
 
 
-def _middle(lengths: Sequence[int]) -> dict[str, Any]:
-    median = statistics.median(lengths) if lengths else None
+def _middle(lengths: Counter[int]) -> dict[str, Any]:
+    median = statistics.median(sorted(lengths.elements())) if lengths else None
     return {"mean": _mean(lengths), "median": median, "longest": max(lengths, default=None)}
 
 
-def truncation(tables: Tables) -> dict[str, Any]:
+def truncation(counts: Counts) -> dict[str, Any]:
     """How golden traces came to their end."""
-    found = Counter(one.truncation for one in tables.golden)
+    found = counts.truncations
     cut = sum(
         count
         for how, count in found.items()
         if how not in (Truncation.NOT_NEEDED, Truncation.NONE_COULD)
     )
     by = {how.value: found[how] for how in Truncation if found[how]}
-    return {"by": by, "truncated": cut, "golden": len(tables.golden)}
+    return {"by": by, "truncated": cut, "golden": found.total()}
 
 
 # --- teachers -----------------------------------------------------------------------------------
 
 
-def teachers(tables: Tables) -> list[dict[str, Any]]:
+def teachers(counts: Counts) -> list[dict[str, Any]]:
     """What each strong model wrote, what was refused of it, and what won."""
-    names = {one.strong_model for one in tables.candidates}
-    names |= {one.strong_model for one in tables.golden}
-    return [_teacher(tables, name) for name in sorted(names)]
+    return [_teacher(name, one) for name, one in sorted(counts.teachers.items())]
 
 
-def _teacher(tables: Tables, name: str) -> dict[str, Any]:
-    own = [one for one in tables.candidates if one.strong_model == name]
-    golden = [one for one in tables.golden if one.strong_model == name]
-    scored = [one for one in tables.scores if one.strong_model == name]
-    refused = Counter(one.refusal.value for one in own if one.refusal is not None)
-    known = [one.score for one in scored if one.score is not None]
+def _teacher(name: str, one: Teacher) -> dict[str, Any]:
     return {
         "name": name,
-        "candidates": len(own),
-        "refused": dict(sorted(refused.items())),
-        "golden": len(golden),
-        "mean_score": _mean(known),
-        "mean_tokens": _mean([one.normal_tokens for one in scored]),
-        "mean_golden_tokens": _mean([one.golden_tokens for one in golden]),
+        "candidates": one.candidates,
+        "refused": dict(sorted(one.refused.items())),
+        "golden": one.golden_tokens.total(),
+        "mean_score": _mean(one.scores),
+        "mean_tokens": _mean(one.tokens),
+        "mean_golden_tokens": _mean(one.golden_tokens),
     }
 
 
 # --- votes and the race -------------------------------------------------------------------------
 
 
-def votes(tables: Tables) -> dict[str, dict[str, int]]:
+def votes(counts: Counts) -> dict[str, dict[str, int]]:
     """Who judged, and how far votes agreed, in the filter and under the masks."""
-    under_masks = [  # a row that does not know who judged it counts nowhere
-        (by, cast)
-        for one in tables.outcomes
-        for by, cast, asked in zip(one.judged_by, one.votes, one.asked, strict=False)
-        if asked
-    ]
     return {
-        "filter_qa": _ballots([(one.judged_by, one.votes) for one in tables.attempts]),
-        "score_step_masks": _ballots(under_masks),
+        "filter_qa": _ballots(counts.filtering),
+        "score_step_masks": _ballots(counts.masking),
     }
 
 
-def _ballots(judged: Sequence[tuple[JudgedBy, Sequence[Verdict]]]) -> dict[str, int]:
-    by = Counter(who for who, _ in judged)
-    ballots = [cast for _, cast in judged if cast]
-    valid = [{vote for vote in cast if vote is not Verdict.UNJUDGED} for cast in ballots]
+def _ballots(found: Ballots) -> dict[str, int]:
     return {
-        "judged": len(judged),
-        **{f"by_{who.value}": by[who] for who in JudgedBy},
-        "ballots": len(ballots),
-        "votes": sum(map(len, ballots)),
-        "invalid_votes": sum(vote is Verdict.UNJUDGED for cast in ballots for vote in cast),
-        "unanimous": sum(len(sides) == 1 for sides in valid),
-        "split": sum(len(sides) == 2 for sides in valid),
+        "judged": found.by.total(),
+        **{f"by_{who.value}": found.by[who] for who in JudgedBy},
+        "ballots": found.ballots,
+        "votes": found.votes,
+        "invalid_votes": found.invalid_votes,
+        "unanimous": found.sides[1],
+        "split": found.sides[2],
     }
 
 
-def race(tables: Tables) -> dict[str, int]:
-    """Mask levels and votes that were not needed."""
-    most = tables.manifest["settings"]["judging"]["votes"]
-    ballots = list(votes(tables).values())
-    cast, held = (sum(one[name] for one in ballots) for name in ("votes", "ballots"))
-    cells = sum(len(one.asked) for one in tables.outcomes)
-    asked = sum(sum(one.asked) for one in tables.outcomes)
+def race(counts: Counts, *, most_votes: int) -> dict[str, int]:
+    """Mask levels and votes that were not needed.
+
+    Args:
+        counts: What was counted.
+        most_votes: Votes that a ballot may have.
+    """
+    both = (counts.filtering, counts.masking)
+    cast, held = sum(one.votes for one in both), sum(one.ballots for one in both)
+    asked = sum(found.total() for found in counts.levels.values())
     return {
-        "levels": cells,
+        "levels": counts.cells,
         "levels_asked": asked,
-        "levels_saved": cells - asked,
+        "levels_saved": counts.cells - asked,
         "votes_cast": cast,
-        "votes_saved": held * most - cast,
+        "votes_saved": held * most_votes - cast,
     }
 
 
@@ -280,5 +266,8 @@ def three_digits(value: float) -> str:
     return f"{math.floor(value * 1000 + 0.5) / 1000:.3f}"
 
 
-def _mean(values: Sequence[float]) -> float | None:
-    return round(sum(values) / len(values), 6) if values else None
+def _mean(values: Mapping[Any, int]) -> float | None:
+    """The mean of values that came so often."""
+    count = sum(values.values())
+    total = math.fsum(value * times for value, times in values.items())
+    return round(total / count, 6) if count else None

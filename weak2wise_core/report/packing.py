@@ -3,8 +3,6 @@
 import base64
 import gzip
 import json
-from bisect import bisect_left
-from collections.abc import Sequence
 from typing import Any, Final
 
 LIMITS: Final = (
@@ -15,19 +13,23 @@ LIMITS: Final = (
 WHOLE: Final = LIMITS[0]
 
 
-def fitting_limit(texts: Sequence[tuple[str, int]], *, most: int) -> int:
-    """The largest limit under which texts are no more than `most` characters together.
+class Lengths:
+    """How much room texts need under each limit; none of them is kept."""
 
-    Args:
-        texts: Each with how many times the limit it may have.
-        most: Characters of all of them.
-    """
-    lengths = [(len(text), share) for text, share in texts]
+    def __init__(self) -> None:
+        """No text yet."""
+        self._needed = [0] * len(LIMITS)
 
-    def fits(limit: int) -> bool:
-        return sum(min(length, share * limit) for length, share in lengths) <= most
+    def add(self, text: str, share: int) -> None:
+        """Take in one text, which may have `share` times the limit."""
+        length = len(text)
+        for place, limit in enumerate(LIMITS):
+            self._needed[place] += min(length, share * limit)
 
-    return LIMITS[min(bisect_left(LIMITS, True, key=fits), len(LIMITS) - 1)]
+    def fitting_limit(self, most: int) -> int:
+        """The largest limit under which the texts are no more than `most` characters together."""
+        fitting = (limit for limit, n in zip(LIMITS, self._needed, strict=True) if n <= most)
+        return next(fitting, LIMITS[-1])
 
 
 def shortened(text: str, limit: int) -> Any:

@@ -9,7 +9,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +20,8 @@ from weak2wise_core.report.captions import alt_text, station_label
 from weak2wise_core.report.drawing import FAINT, FIRST, GRID, INK, SECOND, draw_all
 from weak2wise_core.report.escapes import visible
 from weak2wise_core.report.explorer import GOLDEN_SHARE, QUESTIONS_A_PIECE, explorer
-from weak2wise_core.report.numbers import Numbers, numbers, three_digits, totals
+from weak2wise_core.report.numbers import numbers, three_digits, totals
+from weak2wise_core.report.survey import Survey, survey
 from weak2wise_core.report.tables import Tables
 
 ASSETS: Final = Path(__file__).parent / "assets"
@@ -37,33 +38,40 @@ _REFERENCE: Final = re.compile(r'(?<=[("])#([\w-]+)')
 
 
 def page(
-    tables: Tables, *, found: Numbers | None = None, run: Mapping[str, Any] | None = None
+    tables: Tables, *, found: Survey | None = None, run: Mapping[str, Any] | None = None
 ) -> str:
     """The report of a dataset as an HTML document.
 
     Args:
         tables: The dataset. The same tables give the same page.
-        found: Its numbers, where they have been counted already.
+        found: What a pass over its rows found, where there was one already.
         run: What one run paid and how long it took, as `weak2wise build --json` prints it; it is
             no part of a dataset, so that the page in its folder has no such section.
     """
-    found = numbers(tables) if found is None else found
-    svgs = {name: figure(svg, name=name) for name, svg in draw_all(found).items()}
+    return "".join(page_parts(tables, found=survey(tables) if found is None else found, run=run))
+
+
+def page_parts(
+    tables: Tables, *, found: Survey, run: Mapping[str, Any] | None = None
+) -> Iterator[str]:
+    """The same, in pieces that follow each other."""
+    stated = numbers(tables, found.counts)
+    svgs = {name: figure(svg, name=name) for name, svg in draw_all(stated).items()}
     style, script = (_asset(name) for name in ("report.css", "report.js"))
     return (
         _environment()
         .get_template("report.html")
-        .render(
+        .generate(
             manifest=tables.manifest,
-            numbers=found,
-            totals=totals(found["cost"]),
+            numbers=stated,
+            totals=totals(stated["cost"]),
             figures=svgs,
-            alt={name: alt_text(name, found) for name in svgs},
-            explorer=explorer(tables),
+            alt={name: alt_text(name, stated) for name in svgs},
+            explorer=explorer(tables, found.lengths),
             questions_a_piece=QUESTIONS_A_PIECE,
             golden_share=GOLDEN_SHARE,
             run=run,
-            numbers_json=_data(found),
+            numbers_json=_data(stated),
             style=Markup(style),  # noqa: S704 - a file of this package
             script=Markup(script),  # noqa: S704 - a file of this package
             policy=policy(style=style, script=script),

@@ -20,7 +20,8 @@ from weak2wise_core.report.explorer import (
     explorer,
     shown_lengths,
 )
-from weak2wise_core.report.packing import LIMITS, fitting_limit, packed
+from weak2wise_core.report.packing import LIMITS, Lengths, packed
+from weak2wise_core.report.survey import survey
 from weak2wise_core.steps import split_steps
 
 CONTENTS = made(90, seed=4)
@@ -34,7 +35,8 @@ def unpacked(text: str) -> Any:
 def explored(contents: Contents, **changes: Any) -> tuple[dict[str, list[Any]], list[Any], Any]:
     """Index, details and the whole."""
     manifest = {"version": "0", "files": {}, **summary(contents)}
-    found = explorer(tables_of(contents, manifest, audit(contents)), **changes)
+    tables = tables_of(contents, manifest, audit(contents))
+    found = explorer(tables, survey(tables).lengths, **changes)
     details = [one for piece in found.pieces for one in unpacked(piece)]
     return unpacked(found.index), details, found
 
@@ -144,6 +146,8 @@ def test_packing_is_the_same_every_time() -> None:
 )
 def test_the_limit_is_the_largest_that_fits(sizes: list[tuple[int, int]], most: int) -> None:
     """Texts are cut no more than a page needs."""
-    texts = [("x" * size, share) for size, share in sizes]
+    lengths = Lengths()
+    for size, share in sizes:
+        lengths.add("x" * size, share)
     totals = {limit: sum(min(size, share * limit) for size, share in sizes) for limit in LIMITS}
-    assert fitting_limit(texts, most=most) == max(one for one in LIMITS if totals[one] <= most)
+    assert lengths.fitting_limit(most) == max(one for one in LIMITS if totals[one] <= most)
