@@ -10,8 +10,9 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -35,20 +36,24 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
     Raises:
         StoreError: The file cannot be written: full disk, no permission, a folder in its place.
     """
-    beside = _beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _open_beside(beside) as handle:
+        beside, mark = _made_beside(path, partial(Path.touch, exist_ok=False))
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    try:
+        with beside.open("wb") as handle:
             yield handle
             handle.flush()
             os.fsync(handle.fileno())
-            beside.replace(path)  # still locked: a name without its lock would be taken for dead
+        beside.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
         raise _cannot_write(path, error) from error
     finally:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
+        os.close(mark)  # last: a name without its lock would be taken for dead
 
 
 def atomic_write_bytes(path: Path, data: bytes) -> None:
@@ -99,11 +104,8 @@ def _lock_of_its_own(lock: Path) -> int:
     """A lock file that is ours: whoever had it before us has taken its name away."""
     while True:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(descriptor), lock.stat()):
-                return descriptor
+        if _locked(descriptor, lock):
+            return descriptor
         os.close(descriptor)
 
 
@@ -138,19 +140,16 @@ def scratch_folder(path: Path) -> Iterator[Path]:
     Raises:
         StoreError: It cannot be made.
     """
-    beside = _beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _turn(path.parent):
-            beside.mkdir()
-            mark = _lock(beside)
+        beside, mark = _made_beside(path, Path.mkdir)
     except OSError as error:
         raise _cannot_write(path, error) from error
     try:
         yield beside
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-        _unlock(mark)
+        os.close(mark)
 
 
 def remove_abandoned(folder: Path) -> None:
@@ -159,9 +158,8 @@ def remove_abandoned(folder: Path) -> None:
     A writer holds a lock on what it writes, and the system takes it back however the writer ends.
     Where the file system has no locks nothing is removed.
     """
-    with suppress(OSError), _turn(folder) as alone:
-        hidden = [one for one in folder.iterdir() if _HIDDEN.fullmatch(one.name)]
-        for beside in hidden if alone else ():
+    with suppress(OSError):
+        for beside in [one for one in folder.iterdir() if _HIDDEN.fullmatch(one.name)]:
             _remove_if_free(beside)
 
 
@@ -173,22 +171,47 @@ def remove_abandoned_below(folder: Path) -> None:
 
 
 def _remove_if_free(beside: Path) -> None:
-    if beside.is_symlink() or (mark := _lock(beside)) is None:
+    if beside.is_symlink():
         return
-    if beside.is_dir():
-        shutil.rmtree(beside, ignore_errors=True)
-    else:
-        beside.unlink(missing_ok=True)
-    _unlock(mark)
+    descriptor = os.open(beside, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if beside.is_dir():
+            shutil.rmtree(beside, ignore_errors=True)
+        else:
+            beside.unlink(missing_ok=True)
+    except OSError:
+        return  # somebody writes it, or there are no locks
+    finally:
+        os.close(descriptor)
 
 
-def _open_beside(beside: Path) -> BinaryIO:
-    """A new hidden file with the lock of its writer, which goes when it is closed."""
-    with _turn(beside.parent):
-        handle = beside.open("xb")
-        with suppress(OSError):  # no locks here: then nobody removes anything
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return handle
+def _made_beside(path: Path, make: Callable[[Path], None]) -> tuple[Path, int]:
+    """A new hidden file or folder in the same folder, with the lock of its writer.
+
+    Whoever removes abandoned ones may come between making and locking: then it is made again.
+    """
+    while True:
+        beside = _beside(path)
+        make(beside)
+        with suppress(FileNotFoundError):
+            descriptor = os.open(beside, os.O_RDONLY | os.O_CLOEXEC)
+            if _locked(descriptor, beside):
+                return beside, descriptor
+            os.close(descriptor)
+
+
+def _locked(descriptor: int, path: Path) -> bool:
+    """Lock what was opened under a name; whether the name is still its own.
+
+    Where the file system has no locks nobody else removes the name.
+    """
+    with suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def settle(beside: Path, path: Path) -> None:
@@ -217,37 +240,6 @@ def _rename_unless_taken(beside: Path, path: Path) -> None:
 def _beside(path: Path) -> Path:
     """A new hidden name in the same folder; short, for names are limited to 255 bytes."""
     return path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex}.tmp")
-
-
-@contextmanager
-def _turn(folder: Path) -> Iterator[bool]:
-    """Be the only one who makes or removes hidden folders; False where there are no locks."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        except OSError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(descriptor)
-
-
-def _lock(path: Path) -> int | None:
-    """The lock of a file or folder; None where somebody else holds it, or there are no locks."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        return None
-    return descriptor
-
-
-def _unlock(mark: int | None) -> None:
-    if mark is not None:
-        os.close(mark)
 
 
 def _sync_tree(folder: Path) -> None:

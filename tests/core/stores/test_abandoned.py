@@ -1,6 +1,7 @@
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from weak2wise_core.stores.files import (
     atomic_folder,
     atomic_writer,
+    only_writer,
     remove_abandoned,
     remove_abandoned_below,
     scratch_folder,
@@ -103,3 +105,42 @@ def test_nothing_else_is_removed(tmp_path: Path) -> None:
     assert (tmp_path / "v1" / "deep" / hidden).exists()
     remove_abandoned_below(tmp_path)
     assert list((tmp_path / "v1" / "deep").iterdir()) == []
+
+
+def test_a_writer_inside_a_folder_that_is_being_written_waits_for_nobody(tmp_path: Path) -> None:
+    """The lock of a folder is no lock on what is made in it, be it a file or another folder."""
+    with atomic_folder(tmp_path / "v1") as outer:
+        with atomic_writer(outer / "file") as handle:
+            handle.write(b"whole")
+        with atomic_folder(outer / "inner") as inner:
+            (inner / "file").write_bytes(b"whole")
+        with only_writer(outer / "file"), atomic_writer(outer / "file") as handle:
+            handle.write(b"anew")
+    found = sorted(str(one.relative_to(tmp_path)) for one in tmp_path.rglob("*"))
+    assert found == ["v1", "v1/file", "v1/inner", "v1/inner/file"]
+    assert (tmp_path / "v1" / "file").read_bytes() == b"anew"
+
+
+def test_who_removes_at_the_moment_of_making_takes_nothing_away(tmp_path: Path) -> None:
+    """Files and folders come to their places while others clear up without a pause."""
+    done = threading.Event()
+
+    def clear() -> None:
+        while not done.is_set():
+            remove_abandoned(tmp_path)
+
+    clearing = [threading.Thread(target=clear) for _ in range(2)]
+    for one in clearing:
+        one.start()
+    try:
+        for number in range(150):
+            with atomic_writer(tmp_path / f"{number}.txt") as handle:
+                handle.write(b"whole")
+            with atomic_folder(tmp_path / f"{number}") as beside:
+                (beside / "file").write_bytes(b"whole")
+    finally:
+        done.set()
+        for one in clearing:
+            one.join()
+    assert len(list(tmp_path.glob("*.txt"))) == len(list(tmp_path.glob("*/file"))) == 150
+    assert len(list(tmp_path.iterdir())) == 300
