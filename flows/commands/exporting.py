@@ -35,7 +35,11 @@ _ENDINGS = {
 }
 
 DatasetPath = Annotated[
-    Path, typer.Argument(help="folder of a dataset, or of all its versions", metavar="DATASET")
+    Path,
+    typer.Argument(
+        help="folder of a dataset, or of all its versions; or its name below the data folder",
+        metavar="DATASET",
+    ),
 ]
 Tables = Annotated[
     str | None,
@@ -78,7 +82,7 @@ def export(
 
     Example: `weak2wise export data/datasets/gr1k --to llama-factory -o LLaMA-Factory/data`
     """
-    found = open_given(dataset)
+    found = open_given(_place(dataset))
     place = out or Path(f"{found.name}-{found.version}{_ENDINGS[to]}")
     if to is Target.HUB:
         details = CardDetails(license=license_, languages=tuple(language or ()))
@@ -87,6 +91,16 @@ def export(
         written = _write(found, to, place, replace=force)
     what = "preference pairs" if holds_pairs(found) else "training rows"
     typer.echo(f"{found.manifest['counts']['train']} {what} in {written}")
+
+
+def _place(dataset: Path) -> Path:
+    """The folder that a person means: a folder here comes before a name below the data folder."""
+    if dataset.exists():
+        return dataset
+    from tasks.runtime import data_folder
+
+    named = data_folder() / "datasets" / dataset
+    return named if named.exists() else dataset
 
 
 def _write(dataset: DatasetFolder, to: Target, place: Path, *, replace: bool) -> Path:
@@ -131,7 +145,7 @@ def push(
     """
     check_repository(repository)
     details = CardDetails(license=license_, languages=tuple(language or ()), place=repository)
-    selection = select(open_given(dataset), tables=_names(tables), details=details)
+    selection = select(open_given(_place(dataset)), tables=_names(tables), details=details)
     _show(selection, repository, public=public, console=Console(stderr=True))
     pushed = None
     if not dry_run:

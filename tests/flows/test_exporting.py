@@ -75,6 +75,14 @@ def test_preference_pairs_have_a_dry_run_too(tmp_path: Path) -> None:
     assert "is a file, and a dataset is a folder" in str(done.exception)
 
 
+def test_a_dataset_is_found_by_its_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `sft` finds it: NAME or NAME/VERSION below the data folder."""
+    monkeypatch.setenv("WEAK2WISE_DATA", str(folder.parent.parent.parent))
+    for name in ("tiny", f"tiny/{folder.name}"):
+        done = CliRunner().invoke(app, ["push", name, "me/tiny", "--dry-run", "--json"])
+        assert json.loads(done.stdout)["version"] == folder.name
+
+
 def test_the_token_is_taken_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """The named variable counts, HF_TOKEN without a name, and both ways at once are refused."""
     monkeypatch.setenv("HF_TOKEN", "one")
