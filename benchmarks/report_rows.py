@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from weak2wise_core.config import Recipe
+from weak2wise_core.config import Recipe, Selector
 from weak2wise_core.dataset.contents import Contents
 from weak2wise_core.recipes import parse_recipe
 from weak2wise_core.records import (
@@ -21,6 +21,7 @@ from weak2wise_core.records import (
     RejectionKind,
     SFTExample,
     Spent,
+    TraceMeasure,
     Truncation,
     Verdict,
 )
@@ -51,15 +52,35 @@ def recipe() -> Recipe:
     return parse_recipe(content)
 
 
-def made(questions: int, *, seed: int = 0, characters: int = 400) -> Contents:
+def made(
+    questions: int,
+    *,
+    seed: int = 0,
+    characters: int = 400,
+    measured: Sequence[Selector] = (),
+) -> Contents:
     """A dataset of that many questions.
 
     Args:
         questions: How many.
         seed: Which of them.
         characters: Length of a middling trace.
+        measured: Selectors that have read every scored trace.
     """
-    return _Maker(random.Random(seed), characters).contents(questions)
+    contents = _Maker(random.Random(seed), characters).contents(questions)
+    rng = random.Random(f"measures {seed}")  # the other rows are the same with and without
+    measures = [_measure(one, by, rng) for one in contents.outcomes for by in measured]
+    return replace(contents, measures=tuple(measures))
+
+
+def _measure(one: MaskOutcomes, by: Selector, rng: random.Random) -> TraceMeasure:
+    return TraceMeasure(
+        question_id=one.question_id,
+        strong_model=one.strong_model,
+        draw=one.draw,
+        selector=by.value,
+        value=None if rng.random() < 0.05 else rng.uniform(-4, 4),
+    )
 
 
 class _Maker:

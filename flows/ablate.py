@@ -128,6 +128,7 @@ async def _compare(
     folder = data_folder() / "ablations"
     runs, base = Runs(folder / "runs"), base_run(recipe)
     model, version = trained_model(recipe), dataset.version
+    await asyncio.to_thread(runs.remove_abandoned)
     planned = await asyncio.to_thread(
         plan_arms, pools, runs=runs, recipe=recipe, model=model, dataset_version=version
     )

@@ -11,17 +11,19 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.commands.building import AsJson
-from weak2wise_core.dataset.card import CardDetails
-from weak2wise_core.dataset.reading import DatasetFolder, open_dataset
+from weak2wise_core.dataset.card_parts import CardDetails
+from weak2wise_core.dataset.reading import DatasetFolder
 from weak2wise_core.errors import MissingKeyError, UsageError
 from weak2wise_core.exporting.folder import TABLES, Selection, select, write_folder
 from weak2wise_core.exporting.hub import Pushed, check_repository
 from weak2wise_core.exporting.hub import push as upload
+from weak2wise_core.exporting.sources import open_given
 from weak2wise_core.exporting.trainers import (
     Target,
     export_jsonl,
     export_llama_factory,
     export_trl,
+    holds_pairs,
 )
 
 TOKEN_VARIABLE = "HF_TOKEN"  # noqa: S105 - the name of a variable
@@ -33,11 +35,18 @@ _ENDINGS = {
 }
 
 DatasetPath = Annotated[
-    Path, typer.Argument(help="folder of a dataset, or of all its versions", metavar="DATASET")
+    Path,
+    typer.Argument(
+        help="folder of a dataset, or of all its versions; or its name below the data folder",
+        metavar="DATASET",
+    ),
 ]
 Tables = Annotated[
     str | None,
-    typer.Option(help=f"further tables, separated by commas: {', '.join(TABLES)}; or all"),
+    typer.Option(
+        help=f"further tables, separated by commas: {', '.join(TABLES)}; of a related method "
+        "questions, quarantine and answers-ROLE; or all"
+    ),
 ]
 License = Annotated[str, typer.Option("--license", help="licence on the card, as hubs spell it")]
 Language = Annotated[
@@ -73,14 +82,25 @@ def export(
 
     Example: `weak2wise export data/datasets/gr1k --to llama-factory -o LLaMA-Factory/data`
     """
-    found = open_dataset(dataset)
+    found = open_given(_place(dataset))
     place = out or Path(f"{found.name}-{found.version}{_ENDINGS[to]}")
     if to is Target.HUB:
         details = CardDetails(license=license_, languages=tuple(language or ()))
         written = write_folder(select(found, tables=_names(tables), details=details), place)
     else:
         written = _write(found, to, place, replace=force)
-    typer.echo(f"{found.manifest['counts']['train']} training rows in {written}")
+    what = "preference pairs" if holds_pairs(found) else "training rows"
+    typer.echo(f"{found.manifest['counts']['train']} {what} in {written}")
+
+
+def _place(dataset: Path) -> Path:
+    """The folder that a person means: a folder here comes before a name below the data folder."""
+    if dataset.exists():
+        return dataset
+    from tasks.runtime import data_folder
+
+    named = data_folder() / "datasets" / dataset
+    return named if named.exists() else dataset
 
 
 def _write(dataset: DatasetFolder, to: Target, place: Path, *, replace: bool) -> Path:
@@ -118,13 +138,14 @@ def push(
 
     What goes there: the training set, the scores, manifest and card. Candidates, quarantine and
     the other tables hold what teachers and weak model said; they go along only with `--tables`.
+    Datasets of `weak-to-strong` and `w2sr`, preference pairs too, are uploaded in the same way.
     The commit is tagged with the dataset's version, for `load_dataset(..., revision=VERSION)`.
 
     Example: `weak2wise push data/datasets/gr1k my-team/gr1k --license apache-2.0 --language en`
     """
     check_repository(repository)
     details = CardDetails(license=license_, languages=tuple(language or ()), place=repository)
-    selection = select(open_dataset(dataset), tables=_names(tables), details=details)
+    selection = select(open_given(_place(dataset)), tables=_names(tables), details=details)
     _show(selection, repository, public=public, console=Console(stderr=True))
     pushed = None
     if not dry_run:
@@ -183,8 +204,8 @@ def _show(selection: Selection, repository: str, *, public: bool, console: Conso
     for name, size in selection.sizes.items():
         table.add_row(name, f"{size:,}")
     console.print(table)
-    for name in selection.left_out:
-        console.print(f"not uploaded: {name} ({TABLES[name]}); --tables {name}", soft_wrap=True)
+    for name, said in selection.left_out.items():
+        console.print(f"not uploaded: {name} ({said}); --tables {name}", soft_wrap=True)
     details = selection.details
     languages = ", ".join(details.languages) or "not named; add --language"
     console.print(f"licence on the card: {details.license}; language: {languages}", soft_wrap=True)

@@ -75,11 +75,10 @@ def longest_row(job: "TrainingJob", *, context: int) -> int:
     Raises:
         UsageError: An example does not pass a gate.
     """
-    from weak2wise_core.llm.tokens import Tokens
-    from weak2wise_core.training.fitting import encoded
+    from weak2wise_core.training.fitting import encoded, tokens_of
 
     longest = min(job.settings.max_length, context)
-    examples = encoded(job, tokens=Tokens.load(job.model), longest=longest)
+    examples = encoded(job, tokens=tokens_of(job.model), longest=longest)
     in_all = sum(len(example) for example in examples)
     return min(longest, in_all) if job.settings.packs else max(map(len, examples))
 

@@ -11,8 +11,9 @@ from typer.testing import CliRunner
 from flows.cli import app
 from flows.commands.exporting import find_token
 from tests.core.dataset.test_publishing import contents
+from tests.core.exporting.taught import pairs_dataset
 from weak2wise_core.dataset.publishing import publish
-from weak2wise_core.errors import MissingKeyError, UsageError
+from weak2wise_core.errors import InputFileError, MissingKeyError, UsageError
 
 
 @pytest.fixture
@@ -55,6 +56,31 @@ def test_a_dry_run_needs_no_token_and_names_every_file(
     assert {"candidates", "quarantine"} <= set(facts["left_out"])
     assert "not uploaded: candidates" in done.stderr
     assert "me/tiny (private)" in done.stderr
+
+
+def test_preference_pairs_have_a_dry_run_too(tmp_path: Path) -> None:
+    """Pairs are uploaded as datasets of builds are, and a file of pairs gets one sentence."""
+    folder = pairs_dataset(tmp_path).folder.parent
+    command = ["push", str(folder), "me/pairs", "--dry-run", "--json"]
+    done = CliRunner().invoke(app, command)
+    facts = json.loads(done.stdout)
+    assert {"pairs.parquet", "pairs.jsonl", "README.md"} <= set(facts["files"])
+    assert "not uploaded: answers-m-plus (every answer of m-plus" in done.stderr
+    out = tmp_path / "given"
+    done = CliRunner().invoke(app, ["export", str(folder), "--to", "hub", "-o", str(out)])
+    assert done.stdout == f"1 preference pairs in {out}\n"
+    (tmp_path / "pairs.json").write_text("[]")
+    done = CliRunner().invoke(app, ["push", str(tmp_path / "pairs.json"), "me/pairs", "--dry-run"])
+    assert isinstance(done.exception, InputFileError)
+    assert "is a file, and a dataset is a folder" in str(done.exception)
+
+
+def test_a_dataset_is_found_by_its_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `sft` finds it: NAME or NAME/VERSION below the data folder."""
+    monkeypatch.setenv("WEAK2WISE_DATA", str(folder.parent.parent.parent))
+    for name in ("tiny", f"tiny/{folder.name}"):
+        done = CliRunner().invoke(app, ["push", name, "me/tiny", "--dry-run", "--json"])
+        assert json.loads(done.stdout)["version"] == folder.name
 
 
 def test_the_token_is_taken_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,6 +64,76 @@ def test_agree_writes_the_released_shape(weak: Path, icl: Path, tmp_path: Path) 
     assert "row 5: there is no field 'prompt'" in done.stderr
 
 
+@pytest.mark.parametrize("lines", [False, True], ids=["list", "lines"])
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--train-on", "weak"), "agreed_weak.json"),
+        (("--train-on", "icl"), "agreed_icl.json"),
+        ((), "agreed_hybrid.json"),
+        (("--allow-no-answer",), "agreed_hybrid_no_answer.json"),
+    ],
+)
+def test_a_selection_in_the_released_format_comes_out_byte_for_byte(
+    tmp_path: Path, repository: Path, options: tuple[str, ...], expected: str, lines: bool
+) -> None:
+    """Order, ids, fields, indentation, escapes, the end of the file, and texts to the last blank.
+
+    The files were written without this project and without a JSON library. The weak model's order
+    and prompts count; ids are numbers in no order, and one is text with zeros before it.
+    """
+    folder = repository / "tests/core/related/released_format"
+    given = [folder / "weak.json", folder / "icl.json"]
+    if lines:
+        given = [_as_lines(path, tmp_path / f"{path.stem}.jsonl") for path in given]
+    out = tmp_path / "agreed.json"
+    facts = json.loads(run("agree", *given, "--json", "-o", out, *options).stdout)
+    assert out.read_bytes() == (folder / expected).read_bytes()
+    allowed = "no_answer" in expected
+    assert (facts["questions"], facts["agreed"], facts["same_number"]) == (
+        14, 8 + allowed, 9 + allowed
+    )  # fmt: skip
+    assert facts["dropped"] == {
+        "different_answers": 2,
+        **({} if allowed else {"no_answer": 1}),
+        "no_icl_answer": 1,
+        "no_icl_response": 1,
+        "no_weak_response": 1,
+    }
+
+
+def _as_lines(path: Path, out: Path) -> Path:
+    """The same rows as JSON lines, in the words of this project."""
+    rows_ = json.loads(path.read_bytes())
+    renamed = [
+        {"id": row["id"], "prompt": row["content"], "response": row["output"]} for row in rows_
+    ]
+    return table(out, renamed)
+
+
+def test_the_files_in_the_released_format_are_as_they_were_written(repository: Path) -> None:
+    """ASCII, four blanks, no line feed at the end; and they hold what makes copying hard."""
+    folder = repository / "tests/core/related/released_format"
+    assert len(list(folder.iterdir())) == 6
+    for path in folder.iterdir():
+        data = path.read_bytes()
+        assert data.isascii()
+        assert data.startswith(b'[\n    {\n        "id": ')
+        assert data.endswith(b'"\n    }\n]')
+        assert b"\r" not in data
+    weak = (folder / "weak.json").read_text(encoding="ascii")
+    for sign in (
+        "\\ud83c\\udf82",
+        "\\u00a0",
+        "\\u2019",
+        "\\u007f",
+        "\\r\\n",
+        "\\b\\f\\u001b",
+        '   "',
+    ):
+        assert sign in weak, sign
+
+
 def test_agree_reads_answers_as_the_released_code_unless_told_otherwise(tmp_path: Path) -> None:
     """Words beside a number are part of an answer, of which only the last line is read."""
     weak = table(tmp_path / "weak.jsonl", rows("300 miles", "5", "**7**", "(it is\n9)"))

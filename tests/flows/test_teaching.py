@@ -17,6 +17,7 @@ from tests.flows.test_deployment import kind_of
 from weak2wise_core.config import BenchmarkKind, ModelSpec
 from weak2wise_core.dataset.reading import open_dataset
 from weak2wise_core.evaluation.records import BenchmarkResult, Evaluation, ItemResult
+from weak2wise_core.exporting.folder import at, select
 from weak2wise_core.exporting.trainers import export_jsonl, export_llama_factory, export_trl
 from weak2wise_core.recipes import load_recipe
 from weak2wise_core.records import EvaluatedSample, Verdict
@@ -121,6 +122,7 @@ def check_exports(folder: Path, out: Path, *, rows: int) -> None:
     assert list(trl.columns) == ["id", "prompt", "chosen", "rejected"]
     assert len(trl) == rows
     assert trl.chosen[0][0]["role"] == "assistant"
+    assert 'load_dataset("me/pairs", split="train")' in at(select(dataset), "me/pairs").card
     lines = export_jsonl(dataset, out / "pairs.jsonl").read_bytes()
     assert lines == dataset.file("pairs.jsonl").read_bytes()
     info = json.loads(export_llama_factory(dataset, out / "factory").read_text())

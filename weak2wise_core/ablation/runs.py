@@ -7,7 +7,6 @@ The folder can be removed at any time; what is missing is made again.
 
 import hashlib
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,11 @@ from weak2wise_core.evaluation.records import Evaluation
 from weak2wise_core.hashing import content_hash
 from weak2wise_core.records import SFTExample, Verdict
 from weak2wise_core.sft import to_conversational
-from weak2wise_core.stores.files import atomic_write_bytes
+from weak2wise_core.stores.files import (
+    atomic_write_bytes,
+    remove_abandoned_below,
+    remove_folder,
+)
 from weak2wise_core.training.jobs import TrainingJob, job_version
 
 EVALUATED_BY = "1"
@@ -109,9 +112,13 @@ class Runs:
         atomic_write_bytes(self._evaluation(run, key), data + b"\n")
 
     def drop_weights(self, run: Run) -> None:
-        """Remove the weights of a model that has been evaluated."""
+        """Remove the weights of a model that has been evaluated, all or none of them."""
         if run.job is not None:
-            shutil.rmtree(run.job.output, ignore_errors=True)
+            remove_folder(run.job.output)
+
+    def remove_abandoned(self) -> None:
+        """Remove what killed processes left of weights that they were writing or removing."""
+        remove_abandoned_below(self.folder)
 
     def _evaluation(self, run: Run, key: str) -> Path:
         return self.folder / run.version / f"evaluation-{key}.json"

@@ -43,7 +43,8 @@ class Normalisation(StrEnum):
     """The same text once it is normalised as in the released code: 3.0 is 3, 75% is 75, and 0.5
     differs from 0.50."""
     OURS = "ours"
-    """The rules of this project: equal values agree, whatever their notation."""
+    """The rules of this project: equal values agree, whatever their notation, where that is certain
+    whichever of the two is taken for the truth."""
 
 
 class StageOneSet(StrEnum):

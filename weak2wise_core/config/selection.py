@@ -27,6 +27,11 @@ class Selector(StrEnum):
         """Whether it needs what the weak model thinks of every token of a trace."""
         return self in _READ
 
+    @property
+    def lower_is_better(self) -> bool:
+        """Whether it prefers the smaller value of what it reads there."""
+        return self in (Selector.RANK_SURPRISAL, Selector.BINARY_CUTTING)
+
 
 _READ = {
     Selector.LOG_PROBABILITY,

@@ -5,13 +5,19 @@ Its header names every table as a configuration, so that the folder itself is wh
 `datasets` 5.2 cannot read an empty Parquet file.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-import yaml
-
 from weak2wise_core.config import Selector
+from weak2wise_core.dataset.card_parts import (
+    UNTOLD,
+    CardDetails,
+    head,
+    loading,
+    settings_block,
+    table,
+    terms,
+)
 from weak2wise_core.dataset.metadata import metadata
 
 CHAT: Final = "train_chat.parquet"
@@ -32,22 +38,10 @@ CONFIGURATIONS: Final[Mapping[str, str]] = {
 """The file of every configuration; all of them Parquet, for a folder has one reader."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CardDetails:
-    """What a card says that no build can know."""
-
-    license: str = "other"
-    """An identifier of the hub's list; `other` sends the reader to the terms of the models."""
-    languages: tuple[str, ...] = ()
-    """ISO 639 codes of the questions and traces."""
-    place: str = "."
-    """What a reader gives to `load_dataset`: a folder, or a repository."""
-
-
 def card(
     manifest: Mapping[str, Any],
     *,
-    details: CardDetails = CardDetails(),
+    details: CardDetails = UNTOLD,
     files: Collection[str] | None = None,
 ) -> str:
     """Markdown text of the card for a finished manifest.
@@ -60,7 +54,9 @@ def card(
     settings, found = manifest["settings"], manifest["counts"]
     there = configurations(manifest, files=files)
     sections = [
-        _header(manifest, details=details, there=there),
+        head(
+            metadata(manifest, license_=details.license, languages=details.languages, there=there)
+        ),
         f"# {manifest['dataset']}",
         "Reasoning traces that a small language model was shown to follow, one for each question "
         "that it could not answer alone. Built with Weak2Wise: strong models wrote candidate "
@@ -71,28 +67,26 @@ def card(
         "`train.parquet` the same rows as plain text. `dataset_info.json` describes them to "
         "LLaMA-Factory." + _report_note(files),
         "## Loading",
-        _loading(details.place, there),
+        loading(details.place, there, default="conversations: TRL trains on them"),
         "## Where the questions went",
-        _table(("", "rows"), _stations(manifest)),
+        table(("", "rows"), _stations(manifest)),
         "## Teachers",
-        _table(("strong model", "model", "golden", "refused candidates"), _teachers(manifest)),
+        table(("strong model", "model", "golden", "refused candidates"), _teachers(manifest)),
         f"Weak model: `{settings['models']['weak']['model']}`.",
         *_changes(manifest),
         "## Licence and terms",
-        _terms(manifest, details),
+        terms(_strong_models(manifest), details),
         "## Statistics",
-        _table(("", ""), _statistics(manifest)),
+        table(("", ""), _statistics(manifest)),
         *_audits(manifest),
         "## Columns of the training rows",
-        _table(("column", "what it holds"), _COLUMNS),
+        table(("column", "what it holds"), _COLUMNS),
         "## What the replies took",
-        _table(
-            ("stage", "model", "calls", "prompt tokens", "reply tokens", "USD"), _cost(manifest)
-        ),
+        table(("stage", "model", "calls", "prompt tokens", "reply tokens", "USD"), _cost(manifest)),
         "## Prompts",
-        _table(("prompt", "version"), sorted(manifest["prompts"].items())),
+        table(("prompt", "version"), sorted(manifest["prompts"].items())),
         "## Settings",
-        "```yaml\n" + yaml.safe_dump(settings, sort_keys=True, allow_unicode=True) + "```",
+        settings_block(settings),
         "## Known limits",
         "\n".join(f"- {one}" for one in _limits(manifest)),
     ]
@@ -144,20 +138,6 @@ def configurations(
     }
 
 
-def _header(manifest: Mapping[str, Any], *, details: CardDetails, there: Mapping[str, str]) -> str:
-    found = metadata(manifest, license_=details.license, languages=details.languages, there=there)
-    return "---\n" + yaml.safe_dump(found, sort_keys=False, allow_unicode=True) + "---"
-
-
-def _loading(place: str, there: Mapping[str, str]) -> str:
-    lines = ["from datasets import load_dataset", ""]
-    if "default" in there:
-        lines.append(f'load_dataset("{place}", split="train")  # conversations: TRL trains on them')
-    tables = [name for name in there if name != "default"]
-    lines += [f'load_dataset("{place}", "{name}", split="train")' for name in tables]
-    return "```python\n" + "\n".join(lines) + "\n```"
-
-
 def _stations(manifest: Mapping[str, Any]) -> list[tuple[object, ...]]:
     found = manifest["counts"]
     rows: list[tuple[object, ...]] = [
@@ -191,11 +171,6 @@ def _cost(manifest: Mapping[str, Any]) -> list[tuple[object, ...]]:
     return [(*(row[name] for name in columns), f"{row['usd']:.4f}") for row in manifest["cost"]]
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
-
-
 def _report_note(files: Collection[str] | None) -> str:
     """Where every question can be looked at; a selection of files has no report."""
     if files is not None:
@@ -203,20 +178,8 @@ def _report_note(files: Collection[str] | None) -> str:
     return " `report.html` shows every question with its traces, hints and scores."
 
 
-def _terms(manifest: Mapping[str, Any], details: CardDetails) -> str:
-    strong = manifest["settings"]["models"]["strong"]
-    names = ", ".join(sorted({f"`{spec['model']}`" for spec in strong.values()})) or "people"
-    chosen = (
-        "No licence was chosen for this dataset"
-        if details.license == "other"
-        else f"This dataset is given under `{details.license}`"
-    )
-    return (
-        f"{chosen}. The traces were written by {names}: the licence and the terms of service of "
-        "every one of these models decide what may be done with its words, also whether other "
-        "models may be trained on them. The questions and answers keep the licence of the file "
-        "that they come from. Read both before you use or share this dataset."
-    )
+def _strong_models(manifest: Mapping[str, Any]) -> set[str]:
+    return {spec["model"] for spec in manifest["settings"]["models"]["strong"].values()}
 
 
 def _statistics(manifest: Mapping[str, Any]) -> list[tuple[object, ...]]:
@@ -248,7 +211,7 @@ def _audits(manifest: Mapping[str, Any]) -> list[str]:
         for name, one in sorted(manifest["audits"].items())
     ]
     head = ("audit", "findings", "questions", "of them trained on")
-    return ["## Audits", _table(head, rows)]
+    return ["## Audits", table(head, rows)]
 
 
 def _limits(manifest: Mapping[str, Any]) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from weak2wise_core.dataset.card import CHAT
 from weak2wise_core.dataset.conversations import conversations
+from weak2wise_core.dataset.lessons_card import PAIRS, PAIRS_CHAT, TRAIN, lessons_card
 from weak2wise_core.dataset.manifest import by_reason
 from weak2wise_core.dataset.preferences import preferences
 from weak2wise_core.dataset.publishing import CARD, Published, plain_json, publish_folder
@@ -29,8 +30,6 @@ from weak2wise_core.related.records import PreferencePair
 from weak2wise_core.related.shapes import ranking_entry, to_preference
 from weak2wise_core.sft import llama_factory_entry, to_conversational
 from weak2wise_core.stores.parquet import to_bytes
-
-TRAIN, PAIRS = "train.parquet", "pairs.parquet"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +99,7 @@ def _pair_files(lessons: Lessons) -> dict[str, bytes]:
     entry = ranking_entry(lessons.name, file_name=PAIRS)
     return {
         PAIRS: to_bytes(lessons.pairs, PreferencePair),
-        "pairs_chat.parquet": preferences(lessons.pairs),
+        PAIRS_CHAT: preferences(lessons.pairs),
         "pairs.jsonl": json_lines(to_preference(pair) for pair in lessons.pairs),
         "dataset_info.json": (plain_json(entry) + "\n").encode(),
     }
@@ -153,38 +152,3 @@ def _sums(spent: Iterable[Spent]) -> dict[str, int]:
     items = list(spent)
     names = ("calls", "prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")
     return {name: sum(getattr(item, name) for item in items) for name in names}
-
-
-def lessons_card(manifest: Mapping[str, Any]) -> str:
-    """README.md of such a dataset."""
-    counts = manifest["counts"]
-    left = [
-        f"| {count} | {kind}: {reason} ({stage}) |"
-        for kind in ("dropped", "quarantined")
-        for stage, reasons in manifest[kind].items()
-        for reason, count in reasons.items()
-    ]
-    lines = [
-        "---",
-        f"tags: [weak2wise, {manifest['method']}]",
-        "---",
-        f"# {manifest['dataset']}",
-        "",
-        f"{counts['train']:,} rows of {counts['questions']:,} questions, for one training of "
-        f"{manifest['method']}: {manifest['step']}.",
-        "",
-        f"- Version `{manifest['version']}`",
-        *(f"- {name.replace('_', ' ')}: {value:,}" for name, value in sorted(counts.items())),
-        "",
-        "## What was left out",
-        "",
-        *(["| | |", "| ---: | --- |", *left] if left else ["Nothing."]),
-        "",
-        "## Limits",
-        "",
-        "The answers are those of models and may be wrong; where no ground truth selects, their "
-        "agreement stands in for it. The texts are under the licences of the models that the "
-        "manifest names.",
-        "",
-    ]
-    return "\n".join(lines)

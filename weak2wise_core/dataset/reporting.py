@@ -15,10 +15,13 @@ from weak2wise_core.records import (
     Question,
     Rejection,
     SFTExample,
+    TraceMeasure,
 )
 from weak2wise_core.report.page import page
 from weak2wise_core.report.tables import Tables
 from weak2wise_core.stores.parquet import read
+
+MEASURES = "measures.parquet"
 
 
 def tables_in(dataset: DatasetFolder) -> Tables:
@@ -27,7 +30,8 @@ def tables_in(dataset: DatasetFolder) -> Tables:
     Raises:
         InputFileError: A table is missing, damaged or of another version.
     """
-    if "audits.parquet" not in dataset.manifest["files"]:
+    listed = dataset.manifest["files"]
+    if "audits.parquet" not in listed:
         raise InputFileError(
             f"dataset {dataset.folder} was published without audits, by an earlier weak2wise; "
             "build it again: what models answered is kept, and nothing is paid twice"
@@ -39,6 +43,7 @@ def tables_in(dataset: DatasetFolder) -> Tables:
             attempts=read(dataset.file("attempts.parquet"), Attempt),
             candidates=read(dataset.file("candidates.parquet"), CandidateTrace),
             outcomes=read(dataset.file("outcomes.parquet"), MaskOutcomes),
+            measures=read(dataset.file(MEASURES), TraceMeasure) if MEASURES in listed else (),
             golden=read(dataset.file("golden.parquet"), GoldenReasoning),
             train=read(dataset.file("train.parquet"), SFTExample),
         )

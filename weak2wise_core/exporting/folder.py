@@ -6,15 +6,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from weak2wise_core.dataset.card import CONFIGURATIONS, CardDetails, card
+from weak2wise_core.dataset.card import CHAT, card
+from weak2wise_core.dataset.card_parts import CardDetails
+from weak2wise_core.dataset.lessons_card import PAIRS, PAIRS_CHAT, TRAIN, lessons_card
 from weak2wise_core.dataset.publishing import MANIFEST
 from weak2wise_core.dataset.reading import DatasetFolder
 from weak2wise_core.errors import UsageError
 from weak2wise_core.stores.files import atomic_folder
 
 CARD: Final = "README.md"
-TRAINING: Final = ("train_chat.parquet", "train.parquet", "train.jsonl", "dataset_info.json")
-"""What a training set is; given with every selection."""
+TRAINING: Final = (
+    CHAT, TRAIN, "train.jsonl", PAIRS_CHAT, PAIRS, "pairs.jsonl", "dataset_info.json",
+)  # fmt: skip
+"""What a training set is, of replies or of pairs; given with every selection."""
 TABLES: Final[Mapping[str, str]] = {
     "scores": "what every candidate was worth: verdicts and numbers, no text",
     "measures": "what the weak model's reading of every candidate gave the selector: numbers, no "
@@ -27,7 +31,13 @@ TABLES: Final[Mapping[str, str]] = {
     "quarantine": "what left on the way, with reasons that quote replies",
     "audits": "what the audits found, with words of replies",
 }
-"""The other tables, with what they would give away."""
+"""The other tables of a build, with what they would give away."""
+LESSON_TABLES: Final[Mapping[str, str]] = {
+    "questions": TABLES["questions"],
+    "quarantine": "what left on the way, with reasons that quote answers",
+}
+"""Those of a related method; beside them a table for each role that answered."""
+ANSWERS: Final = "answers-"
 GIVEN: Final = ("scores", "measures")
 """Tables that are given without being asked for: they hold no text of any model."""
 
@@ -38,13 +48,15 @@ class Selection:
 
     dataset: DatasetFolder
     files: tuple[str, ...]
-    left_out: tuple[str, ...]
+    left_out: Mapping[str, str]
+    """Tables that stay, with what they would give away."""
     details: CardDetails
 
     @property
     def card(self) -> str:
         """The card, which describes the files that are there and no others."""
-        return card(self.dataset.manifest, details=self.details, files=self.files)
+        describe = lessons_card if is_lesson(self.dataset) else card
+        return describe(self.dataset.manifest, details=self.details, files=self.files)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -61,7 +73,7 @@ def select(
 
     Args:
         dataset: What to choose from.
-        tables: Names of `TABLES`, or `all`; candidates, quarantine and their like hold what the
+        tables: Names of `tables_of`, or `all`; candidates, quarantine and their like hold what the
             teachers and the weak model said, and go nowhere unless they are named here.
         details: What the card says that the dataset does not know.
 
@@ -69,20 +81,35 @@ def select(
         UsageError: There is no table of that name.
         InputFileError: The dataset is not what was published.
     """
-    wanted = set(tables)
-    if unknown := sorted(wanted - set(TABLES) - {"all"}):
-        raise UsageError(f"no table {unknown[0]!r}; there are {', '.join(TABLES)}, and all")
+    wanted, known = set(tables), tables_of(dataset)
+    if unknown := sorted(wanted - set(known) - {"all"}):
+        raise UsageError(f"no table {unknown[0]!r}; there are {', '.join(known)}, and all")
     dataset.verify()
-    chosen = set(TABLES) if "all" in wanted else wanted | set(GIVEN)
+    chosen = set(known) if "all" in wanted else wanted | set(GIVEN)
     listed = dataset.manifest["files"]
+    there = {table: said for table, said in known.items() if _file(table) in listed}
     names = [name for name in TRAINING if name in listed]
-    names += [_file(table) for table in TABLES if table in chosen and _file(table) in listed]
     return Selection(
         dataset=dataset,
-        files=tuple(names),
-        left_out=tuple(table for table in TABLES if table not in chosen and _file(table) in listed),
+        files=(*names, *(_file(table) for table in there if table in chosen)),
+        left_out={table: said for table, said in there.items() if table not in chosen},
         details=details or CardDetails(),
     )
+
+
+def tables_of(dataset: DatasetFolder) -> dict[str, str]:
+    """The tables beside the training set, each with what it would give away."""
+    if not is_lesson(dataset):
+        return dict(TABLES)
+    names = [name.removesuffix(".parquet") for name in sorted(dataset.manifest["files"])]
+    answers = [name for name in names if name.startswith(ANSWERS)]
+    said = "every answer of {}, with the prompt that it was sent and the verdict"
+    return dict(LESSON_TABLES) | {name: said.format(name.removeprefix(ANSWERS)) for name in answers}
+
+
+def is_lesson(dataset: DatasetFolder) -> bool:
+    """Whether a dataset is one of a related method, in place of a build's."""
+    return "method" in dataset.manifest
 
 
 def write_folder(selection: Selection, out: Path) -> Path:
@@ -113,4 +140,4 @@ def at(selection: Selection, place: str) -> Selection:
 
 
 def _file(table: str) -> str:
-    return CONFIGURATIONS[table]
+    return f"{table}.parquet"

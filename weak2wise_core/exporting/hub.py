@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from weak2wise_core.dataset.card import CONFIGURATIONS
 from weak2wise_core.errors import HubError, UsageError
-from weak2wise_core.exporting.folder import TRAINING, Selection, at, fill
+from weak2wise_core.exporting.folder import ANSWERS, TRAINING, Selection, at, fill
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -107,7 +107,7 @@ def _prepare(api: "HfApi", repository: str, *, public: bool) -> bool:
 
 def _upload(api: "HfApi", repository: str, selection: Selection) -> str:
     """Put the files there in one go; the commit."""
-    stale = sorted({*CONFIGURATIONS.values(), *TRAINING} - set(selection.files))
+    ours = {*CONFIGURATIONS.values(), *TRAINING, f"{ANSWERS}*.parquet"}
     with tempfile.TemporaryDirectory(prefix="weak2wise-push-") as name:
         folder = Path(name)
         fill(folder, selection)
@@ -115,7 +115,7 @@ def _upload(api: "HfApi", repository: str, selection: Selection) -> str:
             repo_id=repository,
             repo_type=_KIND,
             folder_path=folder,
-            delete_patterns=stale,
+            delete_patterns=sorted(ours),  # what is uploaded stays
             commit_message=f"{selection.dataset.name} {selection.dataset.version}",
         )
     return str(done.oid)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from weak2wise_core.dataset.conversations import conversations
-from weak2wise_core.dataset.lessons import PAIRS, TRAIN, json_lines
+from weak2wise_core.dataset.lessons import json_lines
+from weak2wise_core.dataset.lessons_card import PAIRS, TRAIN
 from weak2wise_core.dataset.preferences import preferences
 from weak2wise_core.dataset.reading import DatasetFolder
 from weak2wise_core.errors import InputFileError, UsageError

@@ -30,6 +30,8 @@ CHATML = (
 _FIXED_DATE = "{%- macro strftime_now(format) -%}26 Jul 2024{%- endmacro -%}"
 
 _PROBE = "probe"
+_VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
+_ANOTHER = "name another folder or hub id as `tokenizer:` of the model in the recipe"
 
 
 @functools.cache
@@ -64,16 +66,21 @@ class Tokens:
         )
 
     @classmethod
-    def load(cls, name_or_folder: str | Path) -> "Tokens":
+    def load(cls, name_or_folder: str | Path, *, otherwise: str = _ANOTHER) -> "Tokens":
         """Read a tokenizer from a folder, or by its hub id from the cache or the network.
 
         A `tokenizer.json` is used exactly as it stands.
+
+        Args:
+            name_or_folder: Hub id or folder.
+            otherwise: What a person may do instead of mending the folder, for messages.
 
         Raises:
             InputFileError: The folder holds no tokenizer that can be read.
             UsageError: The hub id is neither in the cache nor can it be fetched.
         """
-        return cls(_read_tokenizer(str(name_or_folder)), name=str(name_or_folder))
+        name = str(name_or_folder)
+        return cls(_read_tokenizer(name, otherwise=otherwise), name=name)
 
     @property
     def tokenizer(self) -> "PreTrainedTokenizerBase":
@@ -203,7 +210,7 @@ class Tokens:
         return self.count(self.render(prompt) + response + self.end_of_turn)
 
 
-def _read_tokenizer(name: str) -> "PreTrainedTokenizerBase":
+def _read_tokenizer(name: str, *, otherwise: str) -> "PreTrainedTokenizerBase":
     """The tokenizer as its file says, or as its own class builds it where there is no such file.
 
     `AutoTokenizer` comes second because it replaces the pre-tokenizer of a `tokenizer.json` by the
@@ -218,7 +225,7 @@ def _read_tokenizer(name: str) -> "PreTrainedTokenizerBase":
             # fetches what the cache does not hold yet
             AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError, ImportError) as error:
-        raise _no_tokenizer(name, reason=error) from error
+        raise _no_tokenizer(name, reason=error, otherwise=otherwise) from error
     for kind in (PreTrainedTokenizerFast, AutoTokenizer):
         try:
             tokenizer: PreTrainedTokenizerBase = kind.from_pretrained(
@@ -230,18 +237,20 @@ def _read_tokenizer(name: str) -> "PreTrainedTokenizerBase":
         # a class that knows its architecture but finds no vocabulary builds an empty one
         if tokenizer.encode(_PROBE, add_special_tokens=False):
             return tokenizer
-    raise _no_tokenizer(name, reason=reason)
+    raise _no_tokenizer(name, reason=reason, otherwise=otherwise)
 
 
-def _no_tokenizer(name: str, *, reason: Exception | None) -> UsageError:
-    first_line = str(reason or "its vocabulary is empty").strip().split("\n", 1)[0]
-    if Path(name).is_dir():
+def _no_tokenizer(name: str, *, reason: Exception | None, otherwise: str) -> UsageError:
+    said = str(reason or "its vocabulary is empty").strip().split("\n", 1)[0]
+    folder = Path(name)
+    if folder.is_dir():
+        if not any((folder / file).is_file() for file in _VOCABULARIES):
+            said = f"there is none of {', '.join(_VOCABULARIES)}"
         return InputFileError(
-            f"{name} holds no tokenizer that can be read ({first_line}). Put its tokenizer.json "
-            "there, or name another folder or hub id as `tokenizer:` of the model in the recipe."
+            f"the model folder {name} holds no tokenizer that can be read ({said}). Copy "
+            f"tokenizer.json and tokenizer_config.json of its base model there, or {otherwise}."
         )
     return UsageError(
-        f"the tokenizer {name} is no folder here and could not be fetched ({first_line}). A hub id "
-        "needs the network or the local cache once; `tokenizer:` of the model in the recipe may "
-        "name a folder instead."
+        f"the tokenizer {name} is no folder here and could not be fetched ({said}). A hub id "
+        f"needs the network or the local cache once; make sure that it is there, or {otherwise}."
     )

@@ -86,7 +86,7 @@ def _pairs(
     vote = _confident_vote(texts, rule=rule, settings=settings)
     frequent, others = ([texts[place] for place in places] for places in vote.split())
     answer = rule.read(weak.response)
-    if rule.same(answer, vote.winner):
+    if vote.is_winner(answer):
         if not others:
             raise _NoPairError("no_other_answer", f"every sample answers {vote.winner!r}")
         kind, taken = PairKind.WEAK_CHOSEN, others

@@ -6,6 +6,7 @@ decided by who compares.
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -85,7 +86,7 @@ class AnswerRule(Protocol):
         ...
 
     def same(self, one: str, other: str) -> bool:
-        """Whether two answers are the same."""
+        """Whether two answers are the same, whichever comes first; not always transitive."""
         ...
 
 
@@ -115,8 +116,10 @@ class OurRule:
         return plain(stated_answer(response, style=self.style))
 
     def same(self, one: str, other: str) -> bool:
-        """The same text or the same value, in whatever notation."""
-        return one == other or compare(one, other) is Agreement.AGREE
+        """The same text or the same value, in whatever notation, and whichever is the truth."""
+        return one == other or (
+            compare(one, other) is Agreement.AGREE and compare(other, one) is Agreement.AGREE
+        )
 
 
 def answer_rule(settings: AnswerSettings) -> AnswerRule:
@@ -145,25 +148,56 @@ def _number(text: str) -> Fraction | None:
 
 @dataclass(frozen=True)
 class Vote:
-    """What several responses to one question answer."""
+    """What several responses to one question answer.
+
+    By value answers need not be the same because both are the same as a third: 20% is 20 and is
+    0.2, which differ; 5 is 5 m and is 5 cm. So the spellings are taken one after another, the most
+    frequent first and equally frequent ones in alphabetical order, and each joins the first group
+    in which it is the same as every spelling there, or founds one. No group holds answers that
+    differ, what could be either counts with the more frequent one, and the order of the responses
+    decides nothing.
+    """
 
     answers: tuple[str, ...]
     """The answer of each response, as `AnswerRule.read` gives it."""
     rule: AnswerRule
 
     @cached_property
-    def groups(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
-        """Each different answer with the places where it is given, the most frequent first.
+    def spelled(self) -> tuple[tuple[str, ...], ...]:
+        """The spellings of each different answer, the most frequent answer first.
 
-        Equally frequent ones in alphabetical order: the order of the responses decides nothing.
+        Equally frequent answers in the alphabetical order of their first spellings.
         """
-        places: dict[str, list[int]] = {}
-        for answer in sorted(set(self.answers)):
-            like = next((known for known in places if self.rule.same(known, answer)), answer)
-            found = [place for place, one in enumerate(self.answers) if one == answer]
-            places.setdefault(like, []).extend(found)
-        ranked = sorted(places.items(), key=lambda item: (-len(item[1]), item[0]))
-        return tuple((answer, tuple(sorted(found))) for answer, found in ranked)
+        counted = Counter(self.answers)
+        groups: list[list[str]] = []
+        for answer in sorted(counted, key=lambda one: (-counted[one], one)):
+            like = next((group for group in groups if self._fits(answer, group)), None)
+            if like is None:
+                groups.append([answer])
+            else:
+                like.append(answer)
+        groups.sort(key=lambda group: (-sum(counted[one] for one in group), group[0]))
+        return tuple(map(tuple, groups))
+
+    @cached_property
+    def groups(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """Each different answer with the places where it is given, the most frequent first."""
+        return tuple(
+            (group[0], tuple(place for place, one in enumerate(self.answers) if one in group))
+            for group in self.spelled
+        )
+
+    def is_winner(self, answer: str) -> bool:
+        """Whether another response gives the most frequent answer too.
+
+        Where a response gave it in that spelling, it counts as there.
+        """
+        if answer in self.answers:
+            return answer in self.spelled[0]
+        return self._fits(answer, self.spelled[0])
+
+    def _fits(self, answer: str, group: Sequence[str]) -> bool:
+        return all(self.rule.same(known, answer) for known in group)
 
     @property
     def winner(self) -> str:

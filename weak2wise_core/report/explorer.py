@@ -26,6 +26,7 @@ from weak2wise_core.records import (
     ScoredTrace,
     Verdict,
 )
+from weak2wise_core.report.measured import measures_by_candidate
 from weak2wise_core.report.packing import WHOLE, Lengths, packed, shortened
 from weak2wise_core.report.reasons import why_it_won
 from weak2wise_core.report.tables import Key, Tables, key_of, scored
@@ -220,11 +221,13 @@ class _Rows:
     def _candidates(self, portion: Portion, scores: Iterable[ScoredTrace]) -> list[dict[str, Any]]:
         outcomes = {key_of(one): one for one in portion.outcomes}
         by_key = {key_of(one): one for one in scores}
+        measures = measures_by_candidate(portion.measures)
         won = _won(portion)
         return [
             self._candidate(one, self._limit * _share(one, won))
             | (_levels(outcomes[key], self._limit) if key in outcomes else {})
             | (_scores(by_key[key]) if key in by_key else {})
+            | ({"measures": measures[key]} if key in measures else {})
             for one in portion.candidates
             for key in [key_of(one)]
         ]

@@ -26,6 +26,10 @@ class Lengths:
         for place, limit in enumerate(LIMITS):
             self._needed[place] += min(length, share * limit)
 
+    def add_whole(self, characters: int) -> None:
+        """Take in what is never cut."""
+        self._needed = [needed + characters for needed in self._needed]
+
     def fitting_limit(self, most: int) -> int:
         """The largest limit under which the texts are no more than `most` characters together."""
         fitting = (limit for limit, n in zip(LIMITS, self._needed, strict=True) if n <= most)

@@ -16,6 +16,7 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from weak2wise_core.config import Selector
 from weak2wise_core.report.captions import alt_text, station_label
 from weak2wise_core.report.drawing import FAINT, FIRST, GRID, INK, SECOND, draw_all
 from weak2wise_core.report.escapes import visible
@@ -72,6 +73,7 @@ def page_parts(
             golden_share=GOLDEN_SHARE,
             run=run,
             numbers_json=_data(stated),
+            lower_json=_data([one.value for one in Selector if one.lower_is_better]),
             style=Markup(style),  # noqa: S704 - a file of this package
             script=Markup(script),  # noqa: S704 - a file of this package
             policy=policy(style=style, script=script),

@@ -3,6 +3,7 @@
 from weak2wise_core.config import StepMaskSettings
 from weak2wise_core.report.counting import Counts
 from weak2wise_core.report.explorer import MOST_QUESTIONS, long_texts
+from weak2wise_core.report.measured import CHARACTERS
 from weak2wise_core.report.packing import Lengths
 from weak2wise_core.report.tables import Tables, scored
 from weak2wise_core.stores.portions import Portion
@@ -29,6 +30,7 @@ class Survey:
         if self._seen <= MOST_QUESTIONS:
             for text, share in long_texts(portion):
                 self.lengths.add(text, share)
+            self.lengths.add_whole(CHARACTERS * len(portion.measures))
 
 
 def survey(tables: Tables) -> Survey:

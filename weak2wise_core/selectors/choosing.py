@@ -24,8 +24,6 @@ Values: TypeAlias = Mapping[TraceKey, float | None]
 
 AGREES = Fraction(19, 20)
 """Share of the steps' numbers that the thinking must state to tell the same story (ours)."""
-LOWER_IS_BETTER = frozenset({Selector.RANK_SURPRISAL, Selector.BINARY_CUTTING})
-"""Selectors that prefer the smaller value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +97,7 @@ def preference(by: Selector, *, evidence: Evidence, choosing: Choosing) -> Prefe
         choosing: Settings.
     """
     if by.reads_model:
-        return _measured(evidence.measures[by], sign=1 if by in LOWER_IS_BETTER else -1)
+        return _measured(evidence.measures[by], sign=1 if by.lower_is_better else -1)
     wishes: Mapping[Selector, Preference] = {
         Selector.STEP_MASK: lambda one: (-_score(one, choosing),),
         Selector.LOWEST: lambda one: (_score(one, choosing),),

@@ -152,6 +152,19 @@ def scratch_folder(path: Path) -> Iterator[Path]:
         os.close(mark)
 
 
+def remove_folder(path: Path) -> None:
+    """Remove a folder in one step: it is there whole, or not at all.
+
+    It takes a hidden name first, under which `remove_abandoned` finds what is left of it should
+    this process be killed; whoever sweeps there meanwhile only helps. A folder that is missing, or
+    cannot be renamed, is left as it is.
+    """
+    beside = _beside(path)
+    with suppress(OSError):
+        path.rename(beside)
+        shutil.rmtree(beside, ignore_errors=True)
+
+
 def remove_abandoned(folder: Path) -> None:
     """Remove the hidden files and folders that killed writers left in a folder.
 

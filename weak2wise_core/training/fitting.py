@@ -16,14 +16,14 @@ from weak2wise_core.errors import (
 from weak2wise_core.llm.tokens import Tokens
 from weak2wise_core.training.checkpoints import Workshop
 from weak2wise_core.training.describing import Prepared, context_of, describe
-from weak2wise_core.training.events import EventKind
+from weak2wise_core.training.events import EventKind, TrainingEvent
 from weak2wise_core.training.examples import (
     EncodedExample,
     check_prepared,
     encode_rows,
     read_rows,
 )
-from weak2wise_core.training.jobs import TrainingJob
+from weak2wise_core.training.jobs import TrainingJob, finished
 from weak2wise_core.training.machine import (
     Machine,
     look_at,
@@ -60,7 +60,7 @@ def prepare(job: TrainingJob) -> Prepared:
     """
     require_packages(job.settings)
     machine = look_at(job.settings)
-    tokens = _tokens(job.model)
+    tokens = tokens_of(job.model)
     if machine.device == "cuda":
         check_memory(job, gpus=machine.processes)
     longest = min(job.settings.max_length, context_of(job.model))
@@ -103,17 +103,26 @@ def check_memory(job: TrainingJob, *, gpus: int) -> None:
 
 
 @functools.lru_cache(maxsize=8)
-def _tokens(model: str) -> Tokens:
-    return Tokens.load(model)
+def tokens_of(model: str) -> Tokens:
+    """The tokenizer of a model to train; it learns in no other's tokens.
+
+    Raises:
+        InputFileError: The model's folder holds none that can be read.
+        UsageError: The hub id is neither in the cache nor can it be fetched.
+    """
+    return Tokens.load(model, otherwise="train another model (--model, or training.model)")
 
 
 def fit(prepared: Prepared, *, emit: Emit, stop_asked: Callable[[], bool]) -> None:
     """Train and write the model's folder. Every process of the training calls it.
 
+    What somebody else finished since the job was checked is not trained again.
+
     Raises:
         TrainingStoppedError: It was asked to stop; a checkpoint is kept.
         TrainingError: It diverged or ran out of memory.
-        UsageError: The weights cannot be loaded, or another process trains the same output.
+        UsageError: The weights cannot be loaded, another process trains the same output, or has
+            put something else there.
         StoreError: A folder cannot be written.
     """
     workshop = Workshop(prepared.job)
@@ -126,7 +135,11 @@ def fit(prepared: Prepared, *, emit: Emit, stop_asked: Callable[[], bool]) -> No
     )
     with _held(workshop, first=options.process_index == 0):
         try:
-            _fit(prepared, options, workshop, emit=emit, stop_asked=stop_asked)
+            if (model := finished(prepared.job)) is None:
+                _fit(prepared, options, workshop, emit=emit, stop_asked=stop_asked)
+            elif options.process_index == 0:
+                workshop.remove()
+                emit(TrainingEvent(kind=EventKind.SKIPPED, folder=str(model.folder)))
         finally:
             _free_memory()
 

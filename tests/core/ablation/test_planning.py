@@ -175,9 +175,14 @@ def test_dropping_weights_keeps_the_answers(tmp_path: Path) -> None:
     )
     assert run.job is not None
     run.job.output.mkdir(parents=True)
+    half = run.job.output.with_name(f".model.{'0' * 32}.tmp")
+    half.mkdir()
     runs.keep(run, "k", ())
     runs.drop_weights(run)
     assert not run.job.output.exists()
+    assert half.exists(), "what others left goes when an ablation starts, not here"
+    runs.remove_abandoned()
+    assert not half.exists()
     assert runs.verdicts(run, "k") == ()
 
 

@@ -1,10 +1,7 @@
 """Laws of the built pages: made from the code, whole, and loading nothing from other hosts."""
 
 import importlib.util
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -100,24 +97,6 @@ class Loaded(HTMLParser):
         values = dict(attrs)
         if tag != "a" and values.get("rel") not in ("canonical", "prev", "next"):
             self.addresses += [str(values[key]) for key in ("src", "href") if values.get(key)]
-
-
-@pytest.fixture(scope="module")
-def site(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built pages."""
-    folder = tmp_path_factory.mktemp("site")
-    done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
-        cwd=repository,
-        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "WARNING" not in done.stderr
-    return folder
 
 
 @pytest.mark.slow

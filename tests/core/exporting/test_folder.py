@@ -8,7 +8,8 @@ import yaml
 
 from tests.core.dataset.test_publishing import contents
 from tests.core.exporting.conftest import Load
-from weak2wise_core.dataset.card import CONFIGURATIONS, CardDetails
+from weak2wise_core.dataset.card import CONFIGURATIONS
+from weak2wise_core.dataset.card_parts import CardDetails
 from weak2wise_core.dataset.contents import Contents
 from weak2wise_core.dataset.publishing import publish
 from weak2wise_core.dataset.reading import DatasetFolder, open_dataset

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.core.exporting.hub_stand_in import TOKEN, Hub, Repository
+from tests.core.exporting.taught import pairs_dataset, replies_dataset
 from weak2wise_core.dataset.reading import DatasetFolder
 from weak2wise_core.errors import HubError, UsageError
 from weak2wise_core.exporting.folder import Selection, select
@@ -99,6 +100,21 @@ def test_a_table_that_is_not_given_any_more_is_removed(hub: Hub, dataset: Datase
     assert "candidates.parquet" not in repository.files
     assert repository.files["notes.md"] == b"mine"
     assert repository.tags == {dataset.version: pushed.commit}
+
+
+def test_preference_pairs_arrive_as_a_dataset_does(hub: Hub, tmp_path: Path) -> None:
+    """Private, whole, tagged, with their own card; what another dataset left there is gone."""
+    upload(hub, select(replies_dataset(tmp_path), tables=["all"]))
+    dataset = pairs_dataset(tmp_path)
+    selection = select(dataset, tables=["answers-m-plus"])
+    pushed = upload(hub, selection)
+    repository = hub.repositories["me/tiny"]
+    assert repository.private
+    assert repository.tags[dataset.version] == pushed.commit
+    files = dict(repository.files)
+    assert b'load_dataset("me/tiny", split="train")  # preferences' in files.pop("README.md")
+    assert set(files) == {*selection.files, "manifest.json", ".gitattributes"}
+    assert files["pairs.parquet"] == dataset.file("pairs.parquet").read_bytes()
 
 
 def test_a_public_repository_needs_a_word(hub: Hub, dataset: DatasetFolder) -> None:

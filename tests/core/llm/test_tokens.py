@@ -223,9 +223,11 @@ def test_truncation_stored_in_a_tokenizer_file_cuts_nothing(folders: Path, tmp_p
 
 
 def test_a_folder_without_tokenizer_says_what_to_do(tmp_path: Path) -> None:
-    """The error names the folder and the setting."""
-    with pytest.raises(InputFileError, match=r"holds no tokenizer .*tokenizer:"):
+    """The error names the folder, what it lacks, what to copy there, and the setting."""
+    with pytest.raises(InputFileError, match=r"holds no tokenizer .*tokenizer:") as raised:
         Tokens.load(tmp_path)
+    for said in (str(tmp_path), "none of tokenizer.json", "Copy tokenizer.json and"):
+        assert said in str(raised.value)
     # with this file alone the library would build a tokenizer that knows no token
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen2"}))
     with pytest.raises(InputFileError, match=r"holds no tokenizer .*tokenizer:"):

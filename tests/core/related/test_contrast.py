@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from weak2wise_core.config import AnswerSettings, AnswerStyle, ContrastSettings
+from weak2wise_core.config import AnswerSettings, AnswerStyle, ContrastSettings, Normalisation
 from weak2wise_core.related.contrast import contrast
 from weak2wise_core.related.final_answers import answer_rule
 from weak2wise_core.related.records import Contrasts, PairKind, Response
@@ -137,3 +137,18 @@ def test_the_bounds_are_exact() -> None:
     """6 of 10 are 0.6, though no binary fraction is; 0.7 of 10 are 7."""
     assert len(made("1", samples(("1", 7), ("2", 3)), min_confidence=0.7).pairs) == 1
     assert reason(made("1", samples(("1", 7), ("2", 3)), min_confidence=0.71)) == "low_confidence"
+
+
+def test_pairs_by_value_do_not_depend_on_the_order_of_the_samples() -> None:
+    """Also where an answer is the same as two that differ."""
+    rule = answer_rule(AnswerSettings(style=AnswerStyle.HASHES, normalise=Normalisation.OURS))
+    drawn = samples(("20", 5), ("0.2", 3), ("20%", 2))
+    for weak, kind in (("20.0", PairKind.WEAK_CHOSEN), ("0.2", PairKind.WEAK_REJECTED)):
+        settings = ContrastSettings(min_confidence_against_weak=0.7)
+        first = contrast([said(weak)], drawn, rule=rule, settings=settings)
+        assert [(one.kind, one.answer, one.confidence) for one in first.pairs] == [
+            (kind, "20", 0.7)
+        ]
+        for seed in range(10):
+            mixed = random.Random(seed).sample(drawn, len(drawn))
+            assert contrast([said(weak)], mixed, rule=rule, settings=settings) == first

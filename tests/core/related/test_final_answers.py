@@ -1,6 +1,11 @@
 """Laws of final answers: where they stand, and when two of them are the same."""
 
+import random
+from fractions import Fraction
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from weak2wise_core.config import AnswerSettings, AnswerStyle, Normalisation
 from weak2wise_core.related.final_answers import Vote, answer_rule, same_number, stated_answer
@@ -88,3 +93,59 @@ def test_a_tie_is_not_decided_by_the_order_of_the_samples() -> None:
     rule = answer_rule(AnswerSettings())
     assert Vote(answers=("b", "a"), rule=rule).winner == "a"
     assert Vote(answers=("a", "b"), rule=rule).winner == "a"
+
+
+OURS = answer_rule(AnswerSettings(style=AnswerStyle.HASHES, normalise=Normalisation.OURS))
+AMBIGUOUS = (
+    "20%", "20", "0.2", "1/5", "5", "5 m", "5 cm", "5.0", "500 cm", "12", "1 dozen", "dozen", "1",
+    "1/3", "0.333333333333", "0.3333333333334", "(1,2)", "1,2", "2,1", "{1,2}", "x = 5", "y = 5",
+    "A", "(A) 5", "A. 7", "10_2", "10_3", "10", "3:00", "3:00 pm", "3:00 am", "0.5", "50%", "50",
+    "",
+)  # fmt: skip
+"""Answers some of which are the same as two that differ."""
+votes = st.lists(st.sampled_from(AMBIGUOUS), min_size=1, max_size=12)
+
+
+@given(votes, st.randoms(use_true_random=False))
+@pytest.mark.parametrize("normalise", Normalisation)
+def test_the_order_of_the_samples_decides_nothing(
+    normalise: Normalisation, answers: list[str], rng: random.Random
+) -> None:
+    """Answer, confidence and who gave it stay, though being the same is not transitive."""
+    rule = answer_rule(AnswerSettings(style=AnswerStyle.HASHES, normalise=normalise))
+    order = rng.sample(range(len(answers)), len(answers))
+    vote = Vote(answers=tuple(answers), rule=rule)
+    other = Vote(answers=tuple(answers[place] for place in order), rule=rule)
+    assert other.spelled == vote.spelled
+    assert (other.winner, other.confidence) == (vote.winner, vote.confidence)
+    for ours, theirs in zip(vote.split(), other.split(), strict=True):
+        assert sorted(order[place] for place in theirs) == sorted(ours)
+    assert [vote.is_winner(one) for one in AMBIGUOUS] == [other.is_winner(one) for one in AMBIGUOUS]
+
+
+@given(votes)
+def test_no_answer_is_counted_with_one_that_differs(answers: list[str]) -> None:
+    """Every two spellings of a group are the same, and each response is in one group."""
+    vote = Vote(answers=tuple(answers), rule=OURS)
+    for group in vote.spelled:
+        assert all(OURS.same(one, other) for one in group for other in group)
+    assert sorted(place for _, places in vote.groups for place in places) == list(
+        range(len(answers))
+    )
+    assert [vote.is_winner(one) for one in answers] == [one in vote.spelled[0] for one in answers]
+
+
+@given(st.sampled_from(AMBIGUOUS), st.sampled_from(AMBIGUOUS))
+def test_being_the_same_has_no_direction(one: str, other: str) -> None:
+    """Neither of two responses is the ground truth."""
+    assert OURS.same(one, other) is OURS.same(other, one)
+
+
+def test_what_could_be_either_counts_with_the_more_frequent_one() -> None:
+    """20% is 20 and is 0.2: it makes neither sure, and does not join the two."""
+    vote = Vote(answers=("0.2", "20%", "20", "0.2", "20", "20"), rule=OURS)
+    assert vote.spelled == (("20", "20%"), ("0.2",))
+    assert (vote.winner, vote.confidence) == ("20", Fraction(2, 3))
+    assert vote.is_winner("20%")
+    assert not vote.is_winner("0.2")
+    assert not vote.is_winner("1/5")

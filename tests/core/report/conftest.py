@@ -5,15 +5,17 @@ from pathlib import Path
 import pytest
 
 from benchmarks.report_rows import made
+from weak2wise_core.config import Selector
 from weak2wise_core.dataset.publishing import publish
 from weak2wise_core.dataset.reading import DatasetFolder, open_dataset
 
 
 @pytest.fixture(scope="session")
 def published(tmp_path_factory: pytest.TempPathFactory) -> DatasetFolder:
-    """A dataset of 120 questions with every kind of row."""
+    """A dataset of 120 questions with every kind of row, and what two selectors read."""
     root: Path = tmp_path_factory.mktemp("published")
-    return open_dataset(publish(made(120, seed=3), root=root).folder)
+    contents = made(120, seed=3, measured=(Selector.RANK_SURPRISAL, Selector.LOG_PROBABILITY))
+    return open_dataset(publish(contents, root=root).folder)
 
 
 @pytest.fixture(scope="session")

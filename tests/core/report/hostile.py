@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from benchmarks.report_rows import made
+from weak2wise_core.config import Selector
 from weak2wise_core.dataset.contents import Contents
 
 HOSTILE = (
@@ -21,7 +22,7 @@ TEXT = f"{ALL}\n{LATEX}"
 
 def hostile(questions: int) -> Contents:
     """Every text that a file or a model wrote is hostile."""
-    whole = made(questions, seed=5)
+    whole = made(questions, seed=5, measured=(Selector.LOG_PROBABILITY,))
     steps = f"## {TEXT}\n{TEXT}\n\n## \U0001f600 {HOSTILE[0]}\n{TEXT}\n\n## Final Answer\n4"
     return replace(
         whole,
@@ -43,6 +44,7 @@ def hostile(questions: int) -> Contents:
         outcomes=tuple(
             replace(one, attempts=tuple(TEXT for _ in one.attempts)) for one in whole.outcomes
         ),
+        measures=tuple(replace(one, selector=ALL) for one in whole.measures),
         golden=tuple(
             replace(one, golden_reasoning=TEXT + one.golden_reasoning) for one in whole.golden
         ),

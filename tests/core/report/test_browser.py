@@ -17,7 +17,7 @@ from weak2wise_core.dataset.contents import Contents
 from weak2wise_core.dataset.publishing import publish
 from weak2wise_core.dataset.reading import DatasetFolder
 from weak2wise_core.masking import mask_trace
-from weak2wise_core.records import CandidateTrace
+from weak2wise_core.records import CandidateTrace, TraceMeasure
 from weak2wise_core.steps import split_steps
 from weak2wise_core.stores.parquet import read
 
@@ -141,6 +141,33 @@ def test_every_mask_level_shows_what_the_rule_shows(context: Any, published: Dat
             hint = mask_trace(steps, level=level, granularity=LEVELS)
             assert page.evaluate(UNMASKED).rstrip() == hint
     assert page.locator(".golden .kept").count() <= 1
+    assert opened.said == []
+
+
+def test_what_selectors_read_is_shown_as_in_the_table(
+    context: Any, published: DatasetFolder
+) -> None:
+    """For each trace of a question every measure, rounded, and whole in its tooltip."""
+    measures = read(published.file("measures.parquet"), TraceMeasure)
+    name = next(one.question_id for one in measures if one.value is None)
+    opened = Opened(context, published.folder / "report.html", f"#q={name}")
+    page = opened.page
+    page.wait_for_selector(".card .measure")
+    traces = {(one.strong_model, one.draw) for one in measures if one.question_id == name}
+    for model, draw in traces:
+        page.click(f".card:has-text('{model}, draw {draw}')")
+        shown = {}
+        for chip in page.locator(".measures .chip").all():
+            selector, _, value = chip.get_attribute("title").partition(": ")
+            shown[selector] = None if value.startswith("undefined") else float(value)
+            rounded = "undefined" if shown[selector] is None else f"{shown[selector]:.4g}"
+            better = "lower" if selector == "rank_surprisal" else "higher"
+            words = selector.replace("_", " ")
+            assert chip.text_content() == f"{words} {rounded} ({better} is preferred)"
+        own = [one for one in measures if (one.question_id, one.strong_model, one.draw)
+               == (name, model, draw)]  # fmt: skip
+        assert shown == {one.selector: one.value for one in own}
+    assert page.locator(".card .measure").count() == 2 * len(traces)
     assert opened.said == []
 
 

@@ -3,23 +3,27 @@
 import base64
 import gzip
 import json
+import math
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.report_rows import made
+from weak2wise_core.config import Selector
 from weak2wise_core.dataset.auditing import audit
 from weak2wise_core.dataset.contents import Contents
 from weak2wise_core.dataset.manifest import summary
 from weak2wise_core.dataset.reported import tables_of
 from weak2wise_core.masking import TO_BE_CONTINUED, mask_trace
+from weak2wise_core.records import TraceMeasure
 from weak2wise_core.report.explorer import (
     GOLDEN_SHARE,
     QUESTIONS_A_PIECE,
     explorer,
     shown_lengths,
 )
+from weak2wise_core.report.measured import CHARACTERS, measures_by_candidate
 from weak2wise_core.report.packing import LIMITS, Lengths, packed
 from weak2wise_core.report.survey import survey
 from weak2wise_core.steps import split_steps
@@ -103,6 +107,31 @@ def test_cut_texts_are_beginnings_that_say_how_long_they_were() -> None:
     sizes = {found.limit, GOLDEN_SHARE * found.limit}
     assert {len(one["head"]) for one in cut} <= sizes
     assert all(len(one["head"]) < one["length"] for one in cut)
+
+
+def test_measures_count_into_the_bound_and_are_never_cut() -> None:
+    """A page with many numbers has less room for texts; without measures nothing is said."""
+    with_both = made(90, seed=4, measured=(Selector.LOG_PROBABILITY, Selector.BINARY_CUTTING))
+    most = sum(len(one.normal_reasoning) for one in CONTENTS.candidates)
+    _, plain, found = explored(CONTENTS, most_characters=most)
+    _, details, less = explored(with_both, most_characters=most)
+    assert less.limit < found.limit
+    shown = [one.get("measures") for detail in details for one in detail["candidates"]]
+    assert sum(len(one) for one in shown if one) == len(with_both.measures)
+    assert not any("measures" in one for detail in plain for one in detail["candidates"])
+    names = {name for one in shown if one for name in one}
+    longest = max(len(f'"{name}":-1.2345678901234567e-308,') for name in names)
+    assert longest <= CHARACTERS
+
+
+def test_a_measure_that_is_no_number_of_json_is_its_word() -> None:
+    """Infinity and the like would make the page unreadable; undefined is none."""
+    rows = [
+        TraceMeasure(question_id="q", strong_model="t", draw=0, selector=f"{n}", value=value)
+        for n, value in enumerate((math.inf, -math.inf, math.nan, None, 0.1 + 0.2))
+    ]
+    found = measures_by_candidate(rows)["q", "t", 0]
+    assert list(found.values()) == ["inf", "-inf", "nan", None, 0.30000000000000004]
 
 
 @given(

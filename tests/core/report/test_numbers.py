@@ -7,6 +7,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from tests.core.report.test_explorer import unpacked
 from weak2wise_core.dataset.reading import DatasetFolder
 from weak2wise_core.report.numbers import three_digits
 
@@ -235,6 +236,22 @@ def test_audits_are_what_the_tables_hold(
     for mark in ("answer_leak", "told_answer", "steps_disagree"):
         marked = sql.one(f"select count(*) from candidates where {mark}")
         assert stated["audits"][mark]["found"] == marked > 0
+
+
+def test_measures_are_what_the_tables_hold(sql: Sql, page: str) -> None:
+    """What selectors read in every candidate, to the last digit; undefined is not a number."""
+    pieces = re.findall(r'<script type="[^"]*" id="piece-\d+">(.*?)</script>', page)
+    details = [one for piece in pieces for one in unpacked(piece)]
+    shown = {
+        (detail["id"], one["model"], one["draw"], selector): value
+        for detail in details
+        for one in detail["candidates"]
+        for selector, value in one.get("measures", {}).items()
+    }
+    rows = sql.rows("select question_id, strong_model, draw, selector, value from measures")
+    assert shown == {tuple(key): value for *key, value in rows}
+    assert len(rows) == 2 * sql.one("select count(*) from outcomes")
+    assert 0 < sum(value is None for value in shown.values()) < len(shown)
 
 
 def test_what_is_shown_is_what_is_embedded(page: str, stated: dict[str, Any]) -> None:

@@ -12,7 +12,6 @@ from weak2wise_core.records import CandidateTrace, MaskOutcomes, TraceMeasure
 from weak2wise_core.scoring import exact_bounds
 from weak2wise_core.selection import select_golden
 from weak2wise_core.selectors.choosing import (
-    LOWER_IS_BETTER,
     Choosing,
     Evidence,
     key_of,
@@ -119,7 +118,7 @@ def test_measures_are_preferred_in_their_own_direction(by: Selector) -> None:
     found = evidence(rows, {0: 5.0, 1: None, 2: 7.0})
     chosen = pick(rows, by, evidence=found)
     assert chosen is not None
-    assert chosen.draw == (0 if by in LOWER_IS_BETTER else 2)
+    assert chosen.draw == (0 if by.lower_is_better else 2)
     nothing = evidence(rows, {0: None, 1: None, 2: None})
     assert pick(rows, by, evidence=nothing) == rows[0]
 

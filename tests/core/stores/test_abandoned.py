@@ -13,6 +13,7 @@ from weak2wise_core.stores.files import (
     only_writer,
     remove_abandoned,
     remove_abandoned_below,
+    remove_folder,
     scratch_folder,
 )
 
@@ -75,6 +76,36 @@ with atomic_writer(pathlib.Path(sys.argv[1])) as handle:
     remove_abandoned(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["ours"]
     assert (tmp_path / "ours").read_bytes() == b"whole"
+
+
+REMOVER = """
+import os, pathlib, signal, sys
+from weak2wise_core.stores import files
+def half(folder, **_):
+    next(folder.iterdir()).unlink()
+    os.kill(os.getpid(), signal.SIGKILL)
+files.shutil.rmtree = half
+files.remove_folder(pathlib.Path(sys.argv[1]))
+"""
+
+
+def test_a_folder_is_removed_whole_or_not_at_all(tmp_path: Path) -> None:
+    """Killed half-way, no half is found under its name, and what is left of it goes later."""
+    folder = tmp_path / "model"
+    for _ in range(2):
+        folder.mkdir()
+        for name in ("config.json", "model.safetensors"):
+            (folder / name).write_text("whole")
+        done = subprocess.run([sys.executable, "-c", REMOVER, str(folder)], check=False)
+        assert done.returncode == -signal.SIGKILL
+        assert not folder.exists()
+    assert [len(list(path.iterdir())) for path in tmp_path.iterdir()] == [1, 1]
+    remove_abandoned(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    remove_folder(folder)
+    folder.mkdir()
+    remove_folder(folder)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_folders_of_this_process_stay(tmp_path: Path) -> None:

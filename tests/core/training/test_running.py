@@ -1,6 +1,8 @@
 """Laws of a training in its own process: what it says, what it leaves behind, how it ends."""
 
+import json
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from weak2wise_core.errors import (
     Weak2WiseError,
 )
 from weak2wise_core.training.events import EventKind, TrainingEvent
-from weak2wise_core.training.fitting import prepare
+from weak2wise_core.training.fitting import fit, prepare
 from weak2wise_core.training.jobs import TrainingJob
 from weak2wise_core.training.running import train
 
@@ -122,8 +124,46 @@ def test_a_model_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "bare"
     folder.mkdir()
     (folder / "config.json").write_text("{}")
-    with pytest.raises(InputFileError, match="bare holds no tokenizer"):
-        prepare(job(tmp_path, count=4).model_copy(update={"model": str(folder)}))
+    wanted = job(tmp_path, count=4).model_copy(update={"model": str(folder)})
+    with pytest.raises(InputFileError, match="bare holds no tokenizer") as raised:
+        prepare(wanted)
+    for said in (str(folder), "Copy tokenizer.json", "--model, or training.model"):
+        assert said in str(raised.value)
+
+
+def test_what_another_process_finished_meanwhile_is_not_trained_again(
+    school: School, tmp_path: Path
+) -> None:
+    """Two trainings of one model: the second one, checked before the first ended, finds its model.
+
+    It asks again when the workshop is its own.
+    """
+    wanted = school_twin(school, tmp_path)
+    prepared = prepare(wanted)
+    shutil.copytree(school.trained["plain"].folder, wanted.output)
+    before = {path.name: path.stat().st_mtime_ns for path in wanted.output.iterdir()}
+    events: list[TrainingEvent] = []
+    fit(prepared, emit=events.append, stop_asked=lambda: False)
+    assert [(one.kind, one.folder) for one in events] == [(EventKind.SKIPPED, str(wanted.output))]
+    assert {path.name: path.stat().st_mtime_ns for path in wanted.output.iterdir()} == before
+    assert [path.name for path in wanted.output.parent.iterdir()] == [wanted.output.name]
+
+
+def test_what_took_the_place_meanwhile_is_not_overwritten(school: School, tmp_path: Path) -> None:
+    """Something else than this model in its folder: refused, and left as it is."""
+    wanted = school_twin(school, tmp_path)
+    prepared = prepare(wanted)
+    shutil.copytree(school.trained["half"].folder, wanted.output)
+    with pytest.raises(InputFileError, match="holds something else"):
+        fit(prepared, emit=lambda _: None, stop_asked=lambda: False)
+    manifest = json.loads((wanted.output / "training.json").read_text())
+    assert manifest == school.trained["half"].manifest
+
+
+def school_twin(school: School, folder: Path) -> TrainingJob:
+    """The job of the school's plain model, in another place."""
+    wanted = job(school.folder, "plain")
+    return wanted.model_copy(update={"output": folder / "models" / "twin"})
 
 
 async def test_a_refusal_crosses_the_processes(tmp_path: Path) -> None:

@@ -133,6 +133,24 @@
     return make("span", "small", `between ${score(one.lower)} and ${score(one.upper)}`);
   }
 
+  // --- what other selectors read in a trace: the table's own numbers, in its every digit on demand
+
+  const measured = (value) => {
+    if (value === null) return "undefined";
+    return typeof value === "number" ? String(Number(value.toPrecision(4))) : value;
+  };
+
+  function measures(one) {
+    const list = make("div", "facts measures");
+    for (const [name, value] of Object.entries(one.measures || {})) {
+      const better = layout.lower.includes(name) ? "lower" : "higher";
+      const chip = make("span", "chip", `${words(name)} ${measured(value)} (${better} is preferred)`);
+      chip.title = `${name}: ${value === null ? "undefined for this trace" : String(value)}`;
+      list.append(chip);
+    }
+    return list.childElementCount ? list : null;
+  }
+
   function card(one, isGolden, choose) {
     const name = make("span", "name", make("strong", "", `${one.model}, draw ${one.draw}`));
     if (isGolden) name.append(make("span", "chip good", "golden"));
@@ -141,6 +159,9 @@
     node.append(make("span", "", worth(one)), cells(one));
     const tokens = one.tokens === undefined ? "" : `${number(one.tokens)} tokens of thinking`;
     node.append(make("span", "small", tokens));
+    for (const [name, value] of Object.entries(one.measures || {})) {
+      node.append(make("span", "small measure", `${words(name)} ${measured(value)}`));
+    }
     node.addEventListener("click", choose);
     return node;
   }
@@ -247,6 +268,8 @@
       facts.append(make("span", "chip", `score ${score(one.score)}, bounds ${score(one.lower)} to ${score(one.upper)}`));
     }
     node.append(facts);
+    const read = measures(one);
+    if (read) node.append(read);
     if (one.note) node.append(make("p", "warn", one.note));
     node.append(masks(one), thinking(one, golden));
     return node;
