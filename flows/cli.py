@@ -7,9 +7,7 @@ one message on standard error; results go to standard output.
 import os
 import sys
 
-import typer
-
-from weak2wise_core.errors import Weak2WiseError
+from flows.starting import Stopped, stop_at_signals
 
 # The engine's own log lines would break the progress display; what a run itself says goes to the
 # server's pages. Set before the engine is first imported; whoever sets a level gets what it says.
@@ -30,75 +28,37 @@ _QUIET_TERMINAL = {
 
 
 def main() -> None:
-    """Run the command line and turn errors into one message and an exit code."""
+    """Run the command line and turn errors and signals into one message and an exit code."""
     quiet = (
         _QUIET_ENGINE if "PREFECT_LOGGING_LEVEL" in os.environ else _QUIET_ENGINE | _QUIET_TERMINAL
     )
     for name, value in quiet.items():
         os.environ.setdefault(name, value)
     try:
-        app()
-    except Weak2WiseError as error:
-        print(f"weak2wise: {error}", file=sys.stderr)  # noqa: T201 - the command line's own voice
-        sys.exit(error.exit_code)
+        stop_at_signals()
+        _run()
+    except Stopped as stop:
+        _say(str(stop))
+        sys.exit(stop.code)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output left; nobody is there to tell
         sys.exit(1)
 
 
-app = typer.Typer(
-    name="weak2wise",
-    help="Build fine-tuning sets of reasoning traces that a small language model can follow.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    rich_markup_mode="markdown",
-)
+def _run() -> None:
+    from flows.commands.app import app  # takes a second, in which a signal may come
+    from weak2wise_core.errors import Weak2WiseError
+
+    try:
+        app()
+    except Weak2WiseError as error:
+        _say(str(error))
+        sys.exit(error.exit_code)
 
 
-def _register() -> None:
-    from flows.commands import (
-        ablating,
-        annotating,
-        building,
-        checking,
-        comparing,
-        evaluating,
-        exporting,
-        outputs,
-        planning,
-        recovering,
-        replies,
-        reporting,
-        teaching,
-        traces,
-        training,
-    )
+def _say(message: str) -> None:
+    print(f"weak2wise: {message}", file=sys.stderr)  # noqa: T201 - the command line's own voice
 
-    app.command("build")(building.build)
-    app.command("report")(reporting.report)
-    app.command("plan")(planning.plan)
-    app.command("sft")(training.sft)
-    app.command("evaluate")(evaluating.evaluate)
-    app.command("ablate")(ablating.ablate)
-    app.command("w2sr")(teaching.w2sr)
-    app.command("weak-to-strong")(teaching.weak_to_strong)
-    app.command("compare")(comparing.compare)
-    app.command("agree")(outputs.agree)
-    app.command("pairs")(outputs.pairs)
-    app.command("rgr")(recovering.rgr)
-    app.command("verify")(traces.verify)
-    app.command("truncate")(traces.truncate)
-    app.command("mask")(traces.mask)
-    app.command("import-traces")(traces.import_traces)
-    app.command("export")(exporting.export)
-    app.command("push")(exporting.push)
-    app.command("doctor")(checking.doctor)
-    app.add_typer(annotating.app, name="annotate")
-    app.add_typer(replies.app, name="replies")
-
-
-_register()
 
 if __name__ == "__main__":
     main()

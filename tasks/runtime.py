@@ -15,6 +15,7 @@ from typing import TypeAlias
 from tasks.heeding import heeding_signals
 from tasks.identities import local_model
 from tasks.keys import Keys, check_environment, read_keys, read_recipe_keys
+from tasks.pauses import few_pauses, spare_what_is_loaded
 from tasks.progress import Progress
 from tasks.reserve import Reserve
 from weak2wise_core.config import (
@@ -139,6 +140,7 @@ class Session:
         key = content_hash(spec.model_dump(mode="json", exclude=own))
         if key not in self._models:
             self._models[key] = open_model(spec, keys=self.keys)
+            spare_what_is_loaded()
         return self._models[key]
 
 
@@ -220,6 +222,7 @@ class Runtime(Session):
         async with self._loading:
             if self._tokens is None:
                 self._tokens = await asyncio.to_thread(load_tokens, self.recipe.models.weak)
+                spare_what_is_loaded()
         return self._tokens
 
 
@@ -315,7 +318,8 @@ async def _current_while_open(session: Session, reserve: Reserve) -> AsyncIterat
     token = _CURRENT.set(session)
     try:
         with heeding_signals():
-            yield
+            async with few_pauses():
+                yield
     finally:
         _CURRENT.reset(token)
         reserve.close()  # room for the replies that a full disk did not take

@@ -13,7 +13,7 @@ import flows
 import tasks
 import testbed
 import weak2wise_core
-from flows.cli import app
+from flows.commands.app import app
 from weak2wise_core.config import Recipe, Settings
 
 DOCUMENTED = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module

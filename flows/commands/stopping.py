@@ -10,8 +10,7 @@ from typing import TypeVar
 import typer
 from rich.console import Console
 
-INTERRUPTED, TERMINATED = 130, 143
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from flows.starting import INTERRUPTED, SIGNALS, TERMINATED
 
 R = TypeVar("R")
 
@@ -33,7 +32,7 @@ async def interruptible(work: Awaitable[R], stopped_by: list[int]) -> R:
         running.cancel()
 
     loop = asyncio.get_running_loop()
-    for number in _SIGNALS if current_thread() is main_thread() else ():
+    for number in SIGNALS if current_thread() is main_thread() else ():
         loop.add_signal_handler(number, stop, number)
     result = await running
     if stopped_by:  # the engine turns a cancellation into a state

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.commands.app import app
 from tasks.ablating import PROGRESS, AblationProgress
 from weak2wise_core.ablation.comparing import BASE
 from weak2wise_core.config import BenchmarkKind, ModelSpec, Recipe

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli import app
 from flows.commands.annotating import write_copy
+from flows.commands.app import app
 from weak2wise_core.annotating import merge
 from weak2wise_core.annotations import load_annotations
 from weak2wise_core.errors import UsageError

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.commands.app import app
 from weak2wise_core.errors import Weak2WiseError
 
 runner = CliRunner()

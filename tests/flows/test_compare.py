@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.commands.app import app
 from flows.commands.comparing import named
 from testbed.models import WeakModel
 from testbed.soundness import is_sound

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.commands.app import app
 from tests.core.docs.pages import commands
 
 FIRST = "quickstart.md"

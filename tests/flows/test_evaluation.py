@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from benchmarks.loopback import LoopbackServer
 from benchmarks.loopback_replies import Reply
-from flows.cli import app
+from flows.commands.app import app
 from testbed.questions import held_out_questions
 from tests.core.evaluation.shapes import (
     CHOICES,

@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.commands.app import app
 from flows.commands.exporting import find_token
 from tests.core.dataset.test_publishing import contents
 from tests.core.exporting.taught import pairs_dataset

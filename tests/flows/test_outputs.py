@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner, Result
 
-from flows.cli import app
+from flows.commands.app import app
 from tests.core.evaluation.test_publishing import evaluation
 from tests.core.teaching.test_results_files import table
 from weak2wise_core.errors import UsageError

@@ -13,7 +13,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.commands.app import app
 from tests.flows.test_sft import QUICK, data
 from weak2wise_core.errors import Weak2WiseError
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from benchmarks.loopback import LoopbackServer
 from benchmarks.loopback_replies import Reply
-from flows.cli import app
+from flows.commands.app import app
 from tasks.progress import Progress
 from tests.flows.auditing import check_adds_up, file_bytes, manifest_of, read
 from tests.flows.orchard import answer, content_for, recipe_for, rows, write_rows

@@ -9,7 +9,7 @@ import pytest
 from typer.exceptions import TyperException
 from typer.main import get_command
 
-from flows.cli import app
+from flows.commands.app import app
 from tests.core.docs.pages import PAGES, Command, blocks, commands
 from weak2wise_core.config import Recipe
 from weak2wise_core.config.related import W2SRRecipe, WeakToStrongRecipe

@@ -223,3 +223,15 @@ def test_an_address_that_is_none_is_named() -> None:
     """An address that no request can go to fails when the model is opened."""
     with pytest.raises(FatalModelError, match="base_urls"):
         OpenAIModel(spec_of("http://[::bad/v1"), api_key=CANARY)
+
+
+async def test_certificates_are_read_once_for_all_models(server: LoopbackServer) -> None:
+    """Reading them takes long; whoever opens another model keeps the calls in flight waiting."""
+    async with opened(server.base_url) as one, opened(server.base_url, stream=True) as other:
+        transports: list[Any] = [
+            replica.client._client._transport
+            for model in (one, other)
+            for replica in model._replicas
+        ]
+        first, second = (transport.ssl_context for transport in transports)
+    assert first is second
