@@ -279,7 +279,7 @@ def _addresses(spec: ModelSpec) -> list[str]:
 
 @cache
 def _trusted() -> ssl.SSLContext:
-    """The certificates to trust; reading them holds every call in flight for a tenth of a second."""
+    """The certificates to trust; reading them holds the calls in flight for a tenth of a second."""
     return httpx2.create_ssl_context()
 
 
