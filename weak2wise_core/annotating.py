@@ -14,6 +14,7 @@ from pathlib import Path
 
 from weak2wise_core.annotations import read_annotations, written_for
 from weak2wise_core.answers import mentions
+from weak2wise_core.dataset.reading import refuse_published
 from weak2wise_core.errors import InputFileError, TraceFormatError
 from weak2wise_core.questions import BadRowError, answer_text, check_characters, read_rows
 from weak2wise_core.records import Question, QueuedQuestion
@@ -117,7 +118,9 @@ def merge(
     Raises:
         InputFileError: A file cannot be read.
         StoreError: The annotations file cannot be written; it is as it was.
+        UsageError: The annotations file would lie in a published dataset.
     """
+    refuse_published(into)
     asked = {one.id: Question(id=one.id, question=one.question, answer=one.answer) for one in queue}
     rows = list(_rows(filled))
     with only_writer(into):

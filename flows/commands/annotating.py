@@ -14,7 +14,7 @@ from rich.console import Console
 from flows.commands.building import AsJson, read_recipe
 from weak2wise_core.annotating import FORMULA_SIGNS, Merged, merge
 from weak2wise_core.config import ZeroScoreAction
-from weak2wise_core.dataset.reading import DatasetFolder, open_dataset
+from weak2wise_core.dataset.reading import DatasetFolder, open_dataset, refuse_published
 from weak2wise_core.dataset.writing import QUEUE
 from weak2wise_core.errors import InputFileError, UsageError
 from weak2wise_core.records import Question, QueuedQuestion
@@ -68,9 +68,11 @@ def write_copy(waiting: Sequence[QueuedQuestion], path: Path) -> None:
     """Write a queue to fill in, in the form that the name asks for; never over another file.
 
     Raises:
-        UsageError: The file is there already, or its ending is unknown.
+        UsageError: The file is there already, would lie in a published dataset, or its ending is
+            unknown.
         StoreError: It cannot be written.
     """
+    refuse_published(path)
     if path.exists():
         raise UsageError(f"{path} is there already, perhaps with somebody's work; name another")
     writers = {".csv": _as_csv, ".jsonl": _as_lines, ".parquet": _as_parquet}

@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
+from tests.core.dataset.test_publishing import contents
 from weak2wise_core.annotating import LONGEST, merge
 from weak2wise_core.annotations import load_annotations
-from weak2wise_core.errors import InputFileError
+from weak2wise_core.dataset.publishing import publish
+from weak2wise_core.dataset.reading import open_dataset
+from weak2wise_core.errors import InputFileError, UsageError
 from weak2wise_core.records import Question, QueuedQuestion
 from weak2wise_core.stores.parquet import write
 
@@ -213,3 +216,27 @@ def test_people_who_merge_at_once_lose_nothing(tmp_path: Path) -> None:
     for one in people:
         one.join()
     assert len(load_annotations(into)) == 40
+
+
+@pytest.mark.parametrize("name", ["notes.jsonl", "train.jsonl", "deeper/notes.jsonl"])
+@pytest.mark.parametrize("way", [".", "../latest"])
+def test_a_published_dataset_takes_no_annotations(tmp_path: Path, name: str, way: str) -> None:
+    """A version never changes, reached by its name or through `latest`: nothing is written."""
+    folder = publish(contents(), root=tmp_path / "datasets").folder
+    before = sorted(folder.rglob("*"))
+    filled = jsonl(tmp_path / "filled.jsonl", {"id": "a", "reasoning": "42"})
+    with pytest.raises(
+        UsageError, match=rf"published dataset .*{folder.name}, which"
+    ):
+        merge(QUEUE, [filled], into=folder / way / name)
+    assert sorted(folder.rglob("*")) == before
+    open_dataset(folder).verify()
+
+
+def test_annotations_may_lie_beside_versions_and_other_manifests(tmp_path: Path) -> None:
+    """Only a folder that is a dataset is closed."""
+    folder = publish(contents(), root=tmp_path / "datasets").folder
+    filled = jsonl(tmp_path / "filled.jsonl", {"id": "a", "reasoning": "42"})
+    (tmp_path / "manifest.json").write_text("{}")
+    for into in (folder.parent / "notes.jsonl", tmp_path / "notes.jsonl"):
+        assert merge(QUEUE, [filled], into=into).new == ("a",)

@@ -1,5 +1,6 @@
 """What flow tests share: one task engine for the session, and a way to run a build."""
 
+import gc
 import os
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.path.is_relative_to(here):
             for ignored in ("pytest.PytestUnraisableExceptionWarning", "ResourceWarning"):
                 item.add_marker(pytest.mark.filterwarnings(f"ignore::{ignored}"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_garbage() -> Iterator[None]:
+    """Collect those sockets here, not during some other test: a run keeps them until it ends."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from weak2wise_core.config.base import Name
 from weak2wise_core.dataset.manifest import FORMAT
 from weak2wise_core.dataset.publishing import LATEST, MANIFEST
-from weak2wise_core.errors import InputFileError
+from weak2wise_core.errors import InputFileError, UsageError
 from weak2wise_core.hashing import content_hash
 
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
@@ -66,6 +67,22 @@ class DatasetFolder:
                     f"{path} is not the file that the manifest describes (SHA-256 differs): it was "
                     "changed or damaged. Build or copy the dataset again"
                 )
+
+
+def refuse_published(path: Path) -> None:
+    """Make sure that a file to write lies in no version of a dataset: those never change.
+
+    Raises:
+        UsageError: It does, perhaps through a link such as `latest`.
+    """
+    for folder in path.resolve().parents:
+        if not (folder / MANIFEST).is_file():
+            continue
+        with suppress(InputFileError):
+            raise UsageError(
+                f"{path} lies in the published dataset {open_dataset(folder).folder}, which never "
+                "changes; name a file outside of it"
+            )
 
 
 def open_dataset(path: Path) -> DatasetFolder:

@@ -279,7 +279,7 @@ def _addresses(spec: ModelSpec) -> list[str]:
 
 @cache
 def _trusted() -> ssl.SSLContext:
-    """The certificates to trust; reading them takes a tenth of a second, for all calls too."""
+    """The certificates to trust; reading them holds the calls in flight for a tenth of a second."""
     return httpx2.create_ssl_context()
 
 
