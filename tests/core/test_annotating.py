@@ -225,9 +225,7 @@ def test_a_published_dataset_takes_no_annotations(tmp_path: Path, name: str, way
     folder = publish(contents(), root=tmp_path / "datasets").folder
     before = sorted(folder.rglob("*"))
     filled = jsonl(tmp_path / "filled.jsonl", {"id": "a", "reasoning": "42"})
-    with pytest.raises(
-        UsageError, match=rf"published dataset .*{folder.name}, which"
-    ):
+    with pytest.raises(UsageError, match=rf"published dataset .*{folder.name}, which"):
         merge(QUEUE, [filled], into=folder / way / name)
     assert sorted(folder.rglob("*")) == before
     open_dataset(folder).verify()
