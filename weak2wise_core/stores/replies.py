@@ -154,7 +154,7 @@ class ReplyStore:
     def _holds(self, key: bytes) -> bool:
         return self._writer.pending(key) is not None or self._read(key) is not None
 
-    def put(self, key: str, reply: ChatReply, *, model: str, stage: str) -> None:
+    def put(self, key: str, reply: ChatReply, *, model: str, stage: str) -> bool:
         """Keep a reply; returns at once.
 
         Where the key has a reply already, by this process or another, that one stays, and `get`
@@ -165,6 +165,9 @@ class ReplyStore:
             reply: What the model said.
             model: The model as the recipe calls it, for `stats` and `prune`.
             stage: The stage that asked, for `stats` and `prune`.
+
+        Returns:
+            Whether no other reply to this request waits to be written by this process.
 
         Raises:
             StoreError: The store is closed, or an earlier reply could not be written. In the
@@ -180,7 +183,7 @@ class ReplyStore:
             stage=stage,
             created=int(self._clock()),
         )
-        self._writer.put(bytes.fromhex(key), record)
+        return self._writer.put(bytes.fromhex(key), record)
 
     async def aput(self, key: str, reply: ChatReply, *, model: str, stage: str) -> ChatReply:
         """Keep a reply and wait, some milliseconds, until it is written.
@@ -192,8 +195,11 @@ class ReplyStore:
         Raises:
             StoreError: It cannot be written (see `put`).
         """
-        self.put(key, reply, model=model, stage=stage)
+        beaten = self._writer.beaten
+        first = self.put(key, reply, model=model, stage=stage)
         await self._writer.written()
+        if first and self._writer.beaten == beaten:
+            return reply
         stored = self.get(key)
         return reply if stored is None else stored
 

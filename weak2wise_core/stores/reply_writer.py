@@ -76,6 +76,8 @@ class ReplyWriter:
         self._pending: dict[bytes, Pending] = {}  # in the order of acceptance
         self._accepted = 0
         self._written = 0
+        self.beaten = 0
+        """Batches of which another process had stored a reply to the same request before."""
         self._urgent = 0  # accepted replies up to this one do not wait for company
         self._deadline = 0.0  # when the oldest pending reply is written at the latest
         self._failure: str | None = None
@@ -90,8 +92,11 @@ class ReplyWriter:
         found = self._pending.get(key)
         return None if found is None else found.reply
 
-    def put(self, key: bytes, record: Pending) -> None:
+    def put(self, key: bytes, record: Pending) -> bool:
         """Accept a reply; the first one under a key stays.
+
+        Returns:
+            Whether it is the first one that waits to be written.
 
         Raises:
             StoreError: The store is closed; or an earlier write failed, and then the reply is
@@ -99,9 +104,11 @@ class ReplyWriter:
         """
         with self._changed:
             self._refuse_if_closed()
-            if key not in self._pending:
+            first = key not in self._pending
+            if first:
                 self._accept(key, record)
             self._refuse_if_failed()
+        return first
 
     def _accept(self, key: bytes, record: Pending) -> None:
         if not self._pending:
@@ -212,9 +219,10 @@ class ReplyWriter:
                 write_turn(self._path, timeout_s=self._timeout_s),
                 transaction(self._connection),
             ):
-                self._connection.executemany(_INSERT, rows)
+                written = self._connection.executemany(_INSERT, rows).rowcount
         except (sqlite3.Error, OSError, StoreError) as error:
             return explain(self._path, error)
+        self.beaten += written < len(rows)
         return None
 
     def _settle(self, batch: Sequence[tuple[bytes, Pending]], *, failure: str | None) -> None:

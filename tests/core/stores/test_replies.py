@@ -179,6 +179,8 @@ async def test_aput_returns_what_the_store_keeps(
         assert await store.aput(key_of(1), make_reply("mine"), **TAGS) == make_reply("mine")
         assert other.get(key_of(1)) == make_reply("mine")
         assert await other.aput(key_of(1), make_reply("other"), **TAGS) == make_reply("mine")
+    store.put(key_of(2), make_reply("first"), **TAGS)
+    assert await store.aput(key_of(2), make_reply("second"), **TAGS) == make_reply("first")
 
 
 async def test_many_aputs_share_a_few_commits(
