@@ -34,8 +34,8 @@ async def run_stage(
         questions: What it is run over.
         session: The run's models and counters.
         shard: Name of the shard, for messages.
-        inputs: The task's other parameters. Rows are handed over as they are: the engine would walk
-            every nested value.
+        inputs: The task's other parameters. They are handed over as they are: the engine would walk
+            every nested value of rows and recipe.
 
     Raises:
         StoreError: A stage result could not be written.
@@ -43,8 +43,8 @@ async def run_stage(
     if not questions:
         return StageResult(record_type=object, rows=())  # type: ignore[arg-type]
     session.progress.enter(stage.name, len(questions))
-    quoted = {key: quote(one) if isinstance(one, list) else one for key, one in inputs.items()}
-    quoted |= {"shard": shard, "questions": quote(list(questions))}
+    plain: dict[str, Any] = {**inputs, "questions": list(questions)}
+    quoted = {key: handed_over(one) for key, one in plain.items()} | {"shard": shard}
     try:
         result: StageResult[R] = await stage(**quoted)
     except (InputFileError, ValueError):
