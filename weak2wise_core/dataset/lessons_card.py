@@ -41,8 +41,6 @@ def lessons_card(
     """
     counts = manifest["counts"]
     there = lesson_configurations(manifest, files=files)
-    models = manifest["settings"]["models"]
-    wrote = {models[role]["model"] for role in _roles(manifest) if role in models}
     sections = [
         head(
             lesson_metadata(
@@ -62,7 +60,7 @@ def lessons_card(
         "## What was left out",
         _left_out(manifest),
         "## Licence and terms",
-        terms(wrote, details),
+        terms(_writers(manifest), details),
         "## Prompts",
         table(("prompt", "version"), sorted(manifest["prompts"].items())),
         "## Settings",
@@ -110,9 +108,11 @@ def _default(manifest: Mapping[str, Any]) -> str:
     return "preferences: TRL's DPO reads them" if pairs else "conversations: TRL trains on them"
 
 
-def _roles(manifest: Mapping[str, Any]) -> list[str]:
-    """The roles whose words are in the rows: who answered, and of whom a trained one was made."""
-    return sorted({*manifest["models"], manifest["settings"].get("trained", "")})
+def _writers(manifest: Mapping[str, Any]) -> set[str]:
+    """The models whose words are in the rows; for a trained one, the model that it was made of."""
+    models, trained = manifest["settings"]["models"], manifest["settings"].get("trained")
+    roles = {role if role in models else trained for role in manifest["models"]}
+    return {models[role]["model"] for role in roles if role in models}
 
 
 def _answered(manifest: Mapping[str, Any]) -> list[tuple[object, ...]]:

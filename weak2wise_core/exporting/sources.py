@@ -7,8 +7,8 @@ from weak2wise_core.dataset.reading import DatasetFolder, open_dataset
 from weak2wise_core.errors import InputFileError
 
 _OTHERS: Final = {
-    "training.json": "a trained model. `hf upload OWNER/NAME FOLDER` uploads a model folder; the "
-    "dataset that it was trained on stands in its training.json",
+    "training.json": "a trained model. `hf upload OWNER/NAME FOLDER --private` uploads its folder; "
+    "the dataset that it was trained on stands in its training.json",
     "results.json": "results. Export and upload take a dataset, as in data/datasets/NAME/latest; "
     "for those of `weak2wise weak-to-strong` and `w2sr` see trained_on in the results.json",
 }
@@ -27,9 +27,10 @@ def open_given(path: Path) -> DatasetFolder:
     if path.is_file():
         raise InputFileError(
             f"{path} is a file, and a dataset is a folder. What `weak2wise pairs` and `agree` "
-            "write is for a trainer as it is, without the manifest that a card is made of: upload "
-            f"it with `hf upload OWNER/NAME {path} --repo-type dataset`, or name a dataset of "
-            "`weak2wise weak-to-strong` or `w2sr`, as in data/datasets/NAME-pairs-seed0/latest"
+            "write is for a trainer as it is, without the manifest that a card is made of; upload "
+            f"it with `hf upload OWNER/NAME {path} --repo-type dataset --private`, or name a "
+            "dataset of `weak2wise weak-to-strong` or `w2sr`, as in "
+            "data/datasets/NAME-pairs-seed0/latest"
         )
     for folder in (path, path / "latest"):
         kind = next((said for file, said in _OTHERS.items() if (folder / file).is_file()), None)

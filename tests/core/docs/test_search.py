@@ -52,11 +52,13 @@ def test_a_word_is_found_and_its_page_opened(
     with sync_api.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium(), args=list(FLAGS))
         page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.set_default_timeout(120_000)
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
         page.goto(f"{base}/index.html")
-        page.fill("input.md-search__input", "max_quarantine_fraction")
+        page.click("input.md-search__input")
+        page.keyboard.type("max_quarantine_fraction")  # with keys: the search listens to them
         result = page.locator(".md-search-result__link").first
         result.wait_for()
         assert page.locator("input.md-search__input").is_visible()

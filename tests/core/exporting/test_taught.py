@@ -10,6 +10,7 @@ import yaml
 from tests.core.exporting.conftest import Load
 from tests.core.exporting.taught import pairs_dataset, replies_dataset
 from weak2wise_core.dataset.card_parts import CardDetails
+from weak2wise_core.dataset.lessons_card import lessons_card
 from weak2wise_core.dataset.reading import DatasetFolder, open_dataset
 from weak2wise_core.errors import InputFileError, UsageError
 from weak2wise_core.exporting.folder import select, write_folder
@@ -114,6 +115,13 @@ def test_the_card_of_pairs_says_what_they_are_and_whose(tmp_path: Path) -> None:
     assert "`m-plus-as-returned`: 1" in text
     assert "| 1 | dropped: low_confidence (contrast) |" in text
     assert "completion" not in text
+
+
+def test_a_model_that_only_learns_has_written_nothing(tmp_path: Path) -> None:
+    """Its terms do not bind what others wrote for it."""
+    manifest = dict(replies_dataset(tmp_path).manifest)
+    manifest["models"] = {"weak": manifest["models"]["weak"]}
+    assert "written by `small/weak`:" in lessons_card(manifest)
 
 
 def test_what_is_no_dataset_is_told_what_it_is(tmp_path: Path) -> None:
