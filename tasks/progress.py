@@ -125,6 +125,16 @@ class Progress:
         return sum(account.usd for account in self.accounts.values())
 
     @property
+    def uncounted(self) -> int:
+        """Calls paid in this run that are missing in `tokens`: their replies count none."""
+        return sum(account.uncounted for account in self.accounts.values())
+
+    @property
+    def unpriced(self) -> int:
+        """Calls paid in this run that are missing in `usd`."""
+        return sum(account.unpriced for account in self.accounts.values())
+
+    @property
     def returned(self) -> dict[str, Counter[str]]:
         """Replies of this run by model and the id that they name."""
         found: dict[str, Counter[str]] = {}
@@ -178,6 +188,8 @@ def account(progress: Progress) -> list[dict[str, Any]]:
             "completion_tokens": one.completion_tokens,
             "reasoning_tokens": one.reasoning_tokens,
             "usd": round(one.usd, 6),
+            "uncounted": one.uncounted,
+            "unpriced": one.unpriced,
             "seconds": round(one.seconds, 3),
         }
         for (stage, model), one in progress.accounts.items()

@@ -210,6 +210,8 @@ def summary(
         *((f"of them {kind}", count) for kind, count in progress.parts.items() if count),
         ("US dollars paid in this run", f"{progress.usd:.4f}"),
     ]
+    if progress.uncounted:
+        rows.append(("calls without token counts, in neither figure", progress.uncounted))
     if published is not None:
         rows += [
             ("version", published.version),

@@ -28,6 +28,20 @@ def price(usage: Usage, prices: Prices) -> float:
     return (micro + usage.completion_tokens * prices.output) / 1_000_000
 
 
+def known(text: str, *, missing: int, calls: int) -> str:
+    """A sum in which some of the calls are missing, or all of them.
+
+    Example:
+        >>> known("120", missing=0, calls=9), known("120", missing=2, calls=9)
+        ('120', '120+')
+        >>> known("0", missing=9, calls=9)
+        'unknown'
+    """
+    if not missing:
+        return text
+    return f"{text}+" if missing < calls else "unknown"
+
+
 # --- what one row took ------------------------------------------------------------------------
 
 _LEDGER: ContextVar["Ledger | None"] = ContextVar("ledger", default=None)
@@ -101,6 +115,10 @@ class Account:
     reasoning_tokens: int = 0
     cached_tokens: int = 0
     usd: float = 0.0
+    uncounted: int = 0
+    """Paid calls whose replies count no tokens: what they took is in none of these sums."""
+    unpriced: int = 0
+    """The part of `uncounted` that costs money."""
     seconds: float = 0.0
     """Waiting for paid calls, added up: calls overlap."""
     returned: Counter[str] = field(default_factory=Counter)
@@ -144,6 +162,9 @@ class Account:
         self.reasoning_tokens += reply.usage.reasoning_tokens
         self.cached_tokens += reply.usage.cached_tokens
         self.usd += price(reply.usage, prices)
+        if not reply.usage.counted:
+            self.uncounted += 1
+            self.unpriced += prices.charged
 
 
 class Budget:

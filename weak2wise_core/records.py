@@ -84,6 +84,11 @@ class Usage:
     cached_tokens: int = 0
     """The part of `prompt_tokens` that the server had in its prefix cache."""
 
+    @property
+    def counted(self) -> bool:
+        """Whether the server counted at all: no prompt has no token."""
+        return bool(self.prompt_tokens or self.completion_tokens)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatReply:

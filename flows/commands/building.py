@@ -176,6 +176,8 @@ def _facts(state: Any, progress: Any, *, seconds: float) -> dict[str, Any]:
             "tokens": progress.tokens,
             **{f"{kind}_tokens": count for kind, count in progress.parts.items()},
             "usd": round(progress.usd, 6),
+            "uncounted": progress.uncounted,
+            "unpriced": progress.unpriced,
             "seconds": round(seconds, 3),
             "accounts": account(progress),
             "stages": stages(progress),

@@ -16,6 +16,7 @@ from flows.commands.numbers import WIDEST, duration, money, short, time_left
 from flows.commands.saying import now_and_then
 from tasks.local_models import sentence
 from tasks.progress import STAGES, Progress, fraction_done
+from weak2wise_core.accounts import known
 
 TITLES = {
     "filter_qa": "filter",
@@ -94,10 +95,12 @@ def _shown(stages: Sequence[str], progress: Progress) -> list[str]:
 
 def account_line(progress: Progress, seconds: float) -> str:
     """Calls, their rate, tokens and money so far, and how long it may still take."""
-    rate = progress.calls / seconds if seconds else 0.0
+    rate, calls = progress.calls / seconds if seconds else 0.0, progress.calls
+    tokens = known(f"{progress.tokens:,}", missing=progress.uncounted, calls=calls)
+    usd = known(f"{progress.usd:.4f}", missing=progress.unpriced, calls=calls)
     return (
-        f"{progress.calls:,} calls ({rate:,.0f}/s), {progress.stored:,} from the reply store, "
-        f"{progress.tokens:,} tokens, {progress.usd:.4f} USD, {duration(seconds)}"
+        f"{calls:,} calls ({rate:,.0f}/s), {progress.stored:,} from the reply store, "
+        f"{tokens} tokens, {usd} USD, {duration(seconds)}"
         f"{time_left(fraction_done(progress), seconds)}"
     )
 
@@ -114,12 +117,34 @@ def show_result(facts: Mapping[str, Any], console: Console) -> None:
     run = facts["run"]
     console.print()
     print_account(run["accounts"], console, title="What this run asked")
+    tokens, usd = (
+        _known(run, "tokens", f"{run['tokens']:,}"),
+        _known(run, "usd", f"{run['usd']:.4f}"),
+    )
     console.print(
         f"{run['calls']:,} calls paid in this run, {run['stored']:,} answered by the reply store, "
-        f"{run['tokens']:,} tokens{_parts(run)}, {run['usd']:.4f} USD, {run['seconds']:.1f} s"
+        f"{tokens} tokens{_parts(run)}, {usd} USD, {run['seconds']:.1f} s"
     )
+    show_uncounted(run, console)
     show_local(run["local"], console)
     show_warnings(facts["model_changes"], console)
+
+
+_MISSING_IN = {"tokens": "uncounted", "usd": "unpriced"}
+
+
+def _known(row: Mapping[str, Any], what: str, text: str) -> str:
+    """A figure of tokens or money, unknown where no reply counted what it took."""
+    return known(text, missing=row.get(_MISSING_IN[what], 0), calls=row["calls"])
+
+
+def show_uncounted(run: Mapping[str, Any], console: Console) -> None:
+    """Say how many replies came without token counts, if any did."""
+    if run["uncounted"]:
+        console.print(
+            f"{run['uncounted']:,} of {run['calls']:,} paid calls came without token counts "
+            "(`usage`): what they took is in none of these figures; a budget holds them at the most"
+        )
 
 
 def show_local(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
@@ -225,7 +250,7 @@ def print_account(rows: Sequence[Mapping[str, Any]], console: Console, *, title:
             short(row["calls"]),
             short(row["stored"]),
             *_tokens(row, there, beside=beside),
-            money(row["usd"]),
+            _known(row, "usd", money(row["usd"])),
         )
     console.print(table, width=width)
 
@@ -246,7 +271,9 @@ def _heads(there: Sequence[str], *, beside: bool) -> list[str]:
 def _tokens(row: Mapping[str, Any], there: Sequence[str], *, beside: bool) -> list[str]:
     cells: list[str] = []
     for part, (whole, _) in _WHOLES.items():
-        figure, share = (short(row.get(f"{name}_tokens", 0)) for name in (whole, part))
+        figure, share = (
+            _known(row, "tokens", short(row.get(f"{name}_tokens", 0))) for name in (whole, part)
+        )
         if part not in there:
             cells.append(figure)
         else:

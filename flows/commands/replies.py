@@ -89,20 +89,21 @@ def verify(
     data_dir: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read every reply and say which are damaged; exit code 1 if any is.
+    """Read every reply and say which are damaged; exit code 1 if any is, also if it was removed.
 
     Example: `weak2wise replies verify`
     """
     with _opened(data_dir) as store:
         found = store.verify()
-        if remove and found.bad_keys:
-            store.remove(found.bad_keys)
+        removed = store.remove(found.bad_keys) if remove and found.bad_keys else 0
     if as_json:
         typer.echo(json.dumps(asdict(found), indent=2))
     else:
         typer.echo(f"{found.replies:,} replies, {len(found.bad_keys)} damaged")
         for text in (*found.bad_keys, *found.faults):
             typer.echo(f"  {text}")
+        if removed:
+            typer.echo(f"{removed:,} removed; a build that needs them asks for them again")
     if not found.sound:
         raise typer.Exit(1)
 

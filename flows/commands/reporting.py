@@ -14,6 +14,7 @@ from weak2wise_core.errors import InputFileError
 from weak2wise_core.stores.files import atomic_write_bytes
 
 _RUN_FACTS = ("calls", "stored", "usd", "seconds", "accounts", "stages")
+_MISSING = ("uncounted", "unpriced")  # not among the facts of older builds
 
 
 def report(
@@ -69,6 +70,7 @@ def read_run(path: Path, *, of: DatasetFolder) -> dict[str, Any]:
         facts = json.loads(path.read_text(encoding="utf-8"))
         run, version = facts["run"], facts.get("version")
         found = {name: run[name] for name in _RUN_FACTS}
+        found |= {name: run.get(name, 0) for name in _MISSING}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputFileError(
             f"{path} does not hold what `weak2wise build --json` prints ({error!r}); write it with "

@@ -103,6 +103,19 @@ async def test_the_account_counts_what_was_paid() -> None:
     assert account.usd == pytest.approx(2 * (600 * 1.0 + 400 * 0.5 + 500 * 2.0) / 1e6)
 
 
+@pytest.mark.parametrize(("prices", "unpriced"), [(PRICES, 2), (Prices(), 0)])
+async def test_replies_without_token_counts_are_counted(prices: Prices, unpriced: int) -> None:
+    """Their tokens are unknown, and their money where it depends on tokens: 0 would be false."""
+    replies = iter([reply(), *(dataclasses.replace(reply(), usage=Usage()) for _ in range(2))])
+    model = ScriptedModel(lambda *_: next(replies))
+    handle = Gateway(in_flight=1).handle(model, spec=spec(usd_per_mtok=prices), name="m", stage="s")
+    for draw in range(3):
+        await handle.ask(HELLO, draw=draw)
+    account = handle.account
+    assert (account.calls, account.uncounted, account.unpriced) == (3, 2, unpriced)
+    assert account.prompt_tokens == 1000
+
+
 def test_cached_tokens_cost_as_input_where_no_price_is_given() -> None:
     """Without a price of their own, cached prompt tokens cost what fresh ones do."""
     usage = Usage(prompt_tokens=10, cached_tokens=10)

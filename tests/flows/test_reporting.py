@@ -21,6 +21,8 @@ RUN: dict[str, Any] = {
     "cached_tokens": 0,
     "reasoning_tokens": 2_000,
     "usd": 12.5,
+    "uncounted": 0,
+    "unpriced": 0,
     "seconds": 432.1,
     "local": [],
     "accounts": [
@@ -119,6 +121,34 @@ def test_a_run_of_another_dataset_is_refused(published: Published, tmp_path: Pat
     code, output = invoke("report", published.folder, "--run", run)
     assert code != 0
     assert "000000000000" in output
+
+
+def ending(found: dict[str, Any]) -> str:
+    """What a build says at its end, in one line."""
+    console = Console(width=100, record=True, file=io.StringIO())
+    show_result(found, console)
+    return " ".join(console.export_text().split())
+
+
+@pytest.mark.parametrize(
+    ("calls", "uncounted", "unpriced", "shown"),
+    [
+        (7, 0, 0, "50 tokens, 0.2500 USD"),
+        (7, 3, 3, "50+ tokens, 0.2500+ USD"),
+        (7, 7, 7, "unknown tokens, unknown USD"),
+        (7, 7, 0, "unknown tokens, 0.2500 USD"),
+    ],
+)
+def test_what_no_server_counted_is_not_shown_as_nothing(
+    published: Published, calls: int, uncounted: int, unpriced: int, shown: str
+) -> None:
+    """Tokens and money are unknown, or at least so much, and how many calls that are is said."""
+    missing = {"calls": calls, "uncounted": uncounted, "unpriced": unpriced, "usd": 0.25}
+    row = RUN["accounts"][0] | missing | {"prompt_tokens": 50, "completion_tokens": 0}
+    run = RUN | missing | {"tokens": 50, "reasoning_tokens": 0, "accounts": [row]}
+    text = ending(facts(published, run=run))
+    assert shown in text
+    assert (f"{uncounted} of 7 paid calls came without token counts" in text) == bool(uncounted)
 
 
 def test_a_build_ends_on_one_screen(published: Published) -> None:

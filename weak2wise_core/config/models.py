@@ -37,6 +37,11 @@ class Prices(Settings):
         None, ge=0, description="prompt tokens from the server's cache; as `input` where absent"
     )
 
+    @property
+    def charged(self) -> bool:
+        """Whether anything costs money."""
+        return bool(self.input or self.output or self.cached_input)
+
 
 _SERVED_ONLY = frozenset(
     {
@@ -137,8 +142,7 @@ class ModelSpec(Settings):
     @property
     def has_price(self) -> bool:
         """Whether a reply costs money by the recipe's prices."""
-        prices = self.usd_per_mtok
-        return bool(prices.input or prices.output or prices.cached_input)
+        return self.usd_per_mtok.charged
 
     def identity(self) -> dict[str, Any]:
         """The part of the specification that decides the replies; no address, key or limit.

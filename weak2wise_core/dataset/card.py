@@ -167,8 +167,16 @@ def _named(manifest: Mapping[str, Any], name: str) -> str:
 
 
 def _cost(manifest: Mapping[str, Any]) -> list[tuple[object, ...]]:
-    columns = ("stage", "model", "calls", "prompt_tokens", "completion_tokens")
-    return [(*(row[name] for name in columns), f"{row['usd']:.4f}") for row in manifest["cost"]]
+    return [(row["stage"], row["model"], row["calls"], *_taken(row)) for row in manifest["cost"]]
+
+
+def _taken(row: Mapping[str, Any]) -> tuple[object, ...]:
+    """Tokens and money of a stage and model; unknown where its server counted nothing."""
+    tokens = (row["prompt_tokens"], row["completion_tokens"])
+    return (
+        *(("unknown", "unknown") if "uncounted" in row else tokens),
+        "unknown" if "unpriced" in row else f"{row['usd']:.4f}",
+    )
 
 
 def _report_note(files: Collection[str] | None) -> str:

@@ -126,6 +126,7 @@ def _priced(stage: str, model: str, total: Counter[str], recipe: Recipe) -> dict
         reasoning_tokens=total["reasoning_tokens"],
         cached_tokens=total["cached_tokens"],
     )
+    spec = recipe.models.spec(model)
     return {
         "stage": stage,
         "model": model,
@@ -134,8 +135,19 @@ def _priced(stage: str, model: str, total: Counter[str], recipe: Recipe) -> dict
         "cached_tokens": usage.cached_tokens,
         "completion_tokens": usage.completion_tokens,
         "reasoning_tokens": usage.reasoning_tokens,
-        "usd": round(price(usage, recipe.models.spec(model).usd_per_mtok), 6),
+        "usd": round(price(usage, spec.usd_per_mtok), 6),
+        **_uncounted(usage, total["calls"], priced=spec.has_price),
     }
+
+
+def _uncounted(usage: Usage, calls: int, *, priced: bool) -> dict[str, int]:
+    """How many calls are missing in tokens and money, where their server counted nothing at all.
+
+    Where it counted some of the calls the tables do not tell which: the sums are then too small.
+    """
+    if usage.counted:
+        return {}
+    return {"uncounted": calls} | ({"unpriced": calls} if priced else {})
 
 
 def by_reason(rejections: Iterable[Rejection], kind: RejectionKind) -> dict[str, dict[str, int]]:

@@ -253,6 +253,7 @@ def totals(cost: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     rows = list(cost)
     whole = ("calls", "prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens")
     found: dict[str, Any] = {name: sum(row[name] for row in rows) for name in whole}
+    found |= {name: sum(row.get(name, 0) for row in rows) for name in ("uncounted", "unpriced")}
     return found | {"usd": round(sum(row["usd"] for row in rows), 6)}
 
 

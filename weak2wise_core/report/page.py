@@ -16,6 +16,7 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from weak2wise_core.accounts import known
 from weak2wise_core.config import Selector
 from weak2wise_core.report.captions import alt_text, station_label
 from weak2wise_core.report.drawing import FAINT, FIRST, GRID, INK, SECOND, draw_all
@@ -133,6 +134,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {"station": station_label, "whole": _whole, "words": _words}
     environment.filters |= {"share": _share, "figure_number": _real, "bytes": _bytes}
+    environment.filters |= {"known": _known}
     return environment
 
 
@@ -142,6 +144,10 @@ def _whole(value: float | None) -> str:
 
 def _real(value: float | None) -> str:
     return "–" if value is None else three_digits(value)  # noqa: RUF001
+
+
+def _known(text: str, row: Mapping[str, Any], missing: str) -> str:
+    return known(text, missing=row.get(missing, 0), calls=row["calls"])
 
 
 def _share(part: float, whole: float) -> str:

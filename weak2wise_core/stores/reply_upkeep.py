@@ -210,8 +210,8 @@ def damaged(path: Path, *, key: bytes, fault: ValueError) -> StoreError:
     """The error of a record that cannot be read."""
     return StoreError(
         f"reply store {path}: the record {key.hex()} is damaged ({fault}). "
-        "`weak2wise replies verify` names every such record; once they are removed, their replies "
-        "are asked for again."
+        "`weak2wise replies verify` names every such record, and with --remove removes them; then "
+        "their replies are asked for again."
     )
 
 

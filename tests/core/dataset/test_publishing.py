@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -273,3 +274,21 @@ def test_the_card_says_where_the_questions_went(tmp_path: Path) -> None:
     assert "| contaminated | not checked |  |  |" in card
     assert "not compared with any benchmark" in card
     assert "`report.html` shows every question" in card
+
+
+def test_what_no_server_counted_is_unknown(tmp_path: Path) -> None:
+    """Manifest, card and report say so for its stage and model, and count the others as ever."""
+    whole = contents()
+    silent = replace(SPENT, prompt_tokens=0, completion_tokens=0)
+    outcomes = tuple(replace(row, spent=(silent,)) for row in whole.outcomes)
+    folder = publish(replace(whole, outcomes=outcomes), root=tmp_path).folder
+    manifest = json.loads((folder / "manifest.json").read_text())
+    cost = {row["stage"]: row for row in manifest["cost"]}
+    assert cost["score_step_masks"]["uncounted"] == cost["score_step_masks"]["unpriced"] == 2
+    assert "uncounted" not in cost["filter_qa"]
+    card, page = ((folder / name).read_text() for name in ("README.md", "report.html"))
+    assert "| score_step_masks | weak | 2 | unknown | unknown | unknown |" in card
+    assert page.count(">unknown<") == 5
+    assert "6.0000+" in page
+    counted = publish(contents(), root=tmp_path / "counted").folder
+    assert ">unknown<" not in (counted / "report.html").read_text()
