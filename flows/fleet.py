@@ -109,9 +109,9 @@ class Fleet:
 
     @property
     def spent(self) -> Spending:
-        """What was paid so far."""
+        """What was paid so far, as a budget holds it."""
         progress = self._runtime.progress
-        return Spending(calls=progress.calls, usd=progress.usd)
+        return Spending(calls=progress.calls, usd=progress.held_usd)
 
     def _loads(self, shards: Sequence[Shard], spent: Spending) -> Iterator[Load]:
         recipe, data = self._runtime.recipe, self._runtime.data

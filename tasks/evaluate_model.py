@@ -73,6 +73,16 @@ class EvaluationProgress:
         """US dollars paid in this run, by the prices that the model's entry gives."""
         return sum(account.usd for account in self.accounts.values())
 
+    @property
+    def uncounted(self) -> int:
+        """Calls paid in this run that are missing in `tokens`: their replies count none."""
+        return sum(account.uncounted for account in self.accounts.values())
+
+    @property
+    def unpriced(self) -> int:
+        """Calls paid in this run that are missing in `usd`."""
+        return sum(account.unpriced for account in self.accounts.values())
+
 
 PROGRESS: ContextVar[EvaluationProgress | None] = ContextVar("weak2wise_evaluation", default=None)
 """Set by a caller in the same process that wants to watch the evaluation."""
@@ -201,6 +211,8 @@ def account(progress: EvaluationProgress) -> dict[str, Any]:
         "stored": progress.stored,
         "tokens": progress.tokens,
         "usd": round(progress.usd, 6),
+        "uncounted": progress.uncounted,
+        "unpriced": progress.unpriced,
         "local": progress.local.rows(),
     }
 

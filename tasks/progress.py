@@ -125,6 +125,11 @@ class Progress:
         return sum(account.usd for account in self.accounts.values())
 
     @property
+    def held_usd(self) -> float:
+        """The same as a budget holds it: what servers did not count is taken at its most."""
+        return sum(account.held_usd for account in self.accounts.values())
+
+    @property
     def uncounted(self) -> int:
         """Calls paid in this run that are missing in `tokens`: their replies count none."""
         return sum(account.uncounted for account in self.accounts.values())

@@ -23,6 +23,7 @@ from tasks.local_models import sentence
 from tasks.picturing import artifact_key, show_dataset
 from tasks.progress import STAGES, Progress, account, fraction_done, stages
 from tasks.runtime import Runtime
+from weak2wise_core.accounts import known
 from weak2wise_core.config import Recipe
 from weak2wise_core.dataset.contents import AnyContents
 from weak2wise_core.dataset.drift import model_changes
@@ -203,15 +204,16 @@ def summary(
     rows: list[tuple[str, object]] = []
     if contents is not None:
         rows += [(name.replace("_", " "), value) for name, value in counts(contents).items()]
+    calls, missing, usd = progress.calls, progress.uncounted, f"{progress.usd:.4f}"
     rows += [
-        ("calls paid in this run", progress.calls),
+        ("calls paid in this run", calls),
         ("calls answered by the reply store", progress.stored),
-        ("tokens paid in this run", progress.tokens),
+        ("tokens paid in this run", known(str(progress.tokens), missing=missing, calls=calls)),
         *((f"of them {kind}", count) for kind, count in progress.parts.items() if count),
-        ("US dollars paid in this run", f"{progress.usd:.4f}"),
+        ("US dollars paid in this run", known(usd, missing=progress.unpriced, calls=calls)),
     ]
-    if progress.uncounted:
-        rows.append(("calls without token counts, in neither figure", progress.uncounted))
+    if missing:
+        rows.append(("calls without token counts, in neither figure", missing))
     if published is not None:
         rows += [
             ("version", published.version),

@@ -115,6 +115,8 @@ class Account:
     reasoning_tokens: int = 0
     cached_tokens: int = 0
     usd: float = 0.0
+    held_usd: float = 0.0
+    """The same as a budget holds it: what a server did not count is taken at its most."""
     uncounted: int = 0
     """Paid calls whose replies count no tokens: what they took is in none of these sums."""
     unpriced: int = 0

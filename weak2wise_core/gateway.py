@@ -136,6 +136,7 @@ class Gateway:
                     raise
                 raise failed from error
             finally:  # a call that is given up may have been charged for, at the most
+                handle.account.held_usd += paid
                 self._budget.release(worst, paid_usd=paid, counts=counts)
         return reply
 

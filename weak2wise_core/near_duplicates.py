@@ -25,8 +25,8 @@ _Set = npt.NDArray[np.uint32]
 def near_duplicates(texts: Sequence[str]) -> dict[int, tuple[int, float]]:
     """Texts that share most of their words with an earlier one.
 
-    Exact, but that a shingle stands for itself by 64 bits of its hash. A text takes four bytes a
-    word.
+    Exact, but that a shingle stands for itself by 64 bits of its hash. Of a text four bytes
+    a word are kept.
 
     Returns:
         By the place of a text, the place of the earlier text it is most like, and how much: the

@@ -22,6 +22,7 @@ from flows.commands.numbers import duration, time_left
 from flows.commands.running import outcome_of, run_flow
 from flows.commands.saying import one_line
 from flows.commands.tables import print_table
+from weak2wise_core.accounts import known
 from weak2wise_core.config import BudgetSettings
 from weak2wise_core.recipe_files import trust_command_line
 
@@ -191,9 +192,12 @@ def line(progress: "EvaluationProgress", seconds: float) -> str:
     """One line: who is asked, and how much of it is done."""
     if not progress.answers:
         return f"starting the task engine and reading questions ... {seconds:.0f} s"
+    calls = progress.calls
+    tokens = known(f"{progress.tokens:,}", missing=progress.uncounted, calls=calls)
+    usd = known(f"{progress.usd:.2f}", missing=progress.unpriced, calls=calls)
     return (
         f"{progress.model}: {progress.answered:,} of {progress.answers:,} answers, "
-        f"{progress.stored:,} of them stored, {progress.tokens:,} tokens, ${progress.usd:.2f}, "
+        f"{progress.stored:,} of them stored, {tokens} tokens, {usd} USD, "
         f"{duration(seconds)}{time_left(progress.answered / progress.answers, seconds)}"
     )
 
@@ -206,9 +210,11 @@ def show(facts: dict[str, Any], console: Console) -> None:
         print_table(title, heads, body, console)
         console.print(Text(legend, "dim"), soft_wrap=True)
     run = facts["run"]
+    tokens = known(f"{run['tokens']:,}", missing=run["uncounted"], calls=run["calls"])
+    usd = known(f"{run['usd']:.2f}", missing=run["unpriced"], calls=run["calls"])
     console.print(
-        f"{run['calls']:,} calls, {run['stored']:,} stored, {run['tokens']:,} tokens, "
-        f"${run['usd']:.2f}, {run['seconds']:.0f} s"
+        f"{run['calls']:,} calls, {run['stored']:,} stored, {tokens} tokens, {usd} USD, "
+        f"{run['seconds']:.0f} s"
     )
     show_local(run["local"], console)
 

@@ -140,6 +140,8 @@ async def _ask(
             "stored": progress.stored,
             "tokens": progress.tokens,
             "usd": round(progress.usd, 6),
+            "uncounted": progress.uncounted,
+            "unpriced": progress.unpriced,
             "accounts": account(progress),
         },
         "model_changes": [change.as_dict() for change in changes],

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from flows.commands.display import TITLES, print_account, show_warnings
 from flows.commands.numbers import WIDEST, short, span, usd_span
+from weak2wise_core.accounts import known
 from weak2wise_core.config import BudgetSettings, Speculation
 from weak2wise_core.planning.forecast import CONFIDENCE, Expected
 from weak2wise_core.planning.lengths import CHARS_PER_TOKEN, TYPICAL_REPLY
@@ -57,8 +58,9 @@ def show_pilot(facts: Mapping[str, Any], console: Console) -> None:
         return
     pilot = facts["pilot"]
     print_account(pilot["accounts"], console, title="What the pilot asked")
+    usd = known(f"{pilot['usd']:.4f}", missing=pilot["unpriced"], calls=pilot["calls"])
     console.print(
-        f"{pilot['calls']:,} calls paid by the pilot, {pilot['usd']:.4f} USD; "
+        f"{pilot['calls']:,} calls paid by the pilot, {usd} USD; "
         f"{pilot['stored']:,} answered by the reply store. A build pays for none of them again.",
         soft_wrap=True,
     )

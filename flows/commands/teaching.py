@@ -20,6 +20,7 @@ from flows.commands.building import (
 from flows.commands.running import outcome_of, run_flow
 from flows.commands.saying import one_line
 from flows.commands.tables import print_arms, print_table
+from weak2wise_core.accounts import known
 from weak2wise_core.config import W2SRRecipe, WeakToStrongRecipe
 from weak2wise_core.recipe_files import check_files
 
@@ -161,6 +162,8 @@ def _facts(
             "stored": models.stored,
             "tokens": models.tokens,
             "usd": round(models.usd, 6),
+            "uncounted": models.uncounted,
+            "unpriced": models.unpriced,
             "seconds": round(seconds, 3),
             "accounts": account(models),
         },
@@ -179,9 +182,10 @@ def line(progress: "TeachingProgress", seconds: float) -> str:
     step = f", {progress.training.sentence}" if "training" in progress.phase else ""
     if "evaluating" in progress.phase and progress.evaluation.answers:
         step = f", {progress.evaluation.answered}/{progress.evaluation.answers} answers"
+    usd = known(f"{models.usd:.4f}", missing=models.unpriced, calls=models.calls)
     return (
         f"{progress.phase}{step} | {models.calls:,} calls, {models.stored:,} from the reply store, "
-        f"{models.usd:.4f} USD, {seconds:.0f} s"
+        f"{usd} USD, {seconds:.0f} s"
     )
 
 
@@ -193,9 +197,10 @@ def show(facts: dict[str, Any], report: "Report | None", console: Console) -> No
             print_arms(table, console)
         _show_rest(report, console)
     run_ = facts["run"]
+    usd = known(f"{run_['usd']:.4f}", missing=run_["unpriced"], calls=run_["calls"])
     console.print(
         f"{run_['calls']:,} calls paid in this run, {run_['stored']:,} answered by the reply "
-        f"store, {run_['usd']:.4f} USD, {run_['seconds']:.0f} s"
+        f"store, {usd} USD, {run_['seconds']:.0f} s"
     )
 
 

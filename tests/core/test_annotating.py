@@ -229,6 +229,10 @@ def test_a_published_dataset_takes_no_annotations(tmp_path: Path, name: str, way
         merge(QUEUE, [filled], into=folder / way / name)
     assert sorted(folder.rglob("*")) == before
     open_dataset(folder).verify()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"format": "an older one"}))
+    with pytest.raises(UsageError, match="published dataset"):
+        merge(QUEUE, [filled], into=folder / way / name)
 
 
 def test_annotations_may_lie_beside_versions_and_other_manifests(tmp_path: Path) -> None:

@@ -232,6 +232,21 @@ async def test_replies_without_token_counts_are_held_against_the_budget() -> Non
     assert isinstance(outcomes[-1], BudgetReachedError)
 
 
+async def test_an_account_says_what_the_budget_holds() -> None:
+    """What was counted as it was counted, what was not at its most: another process goes on so."""
+    silent = dataclasses.replace(reply(), usage=Usage(), content="x" * 1000)
+    replies = iter([reply(), silent])
+    model = ScriptedModel(lambda *_: next(replies))
+    handle = Gateway(in_flight=1).handle(model, spec=spec(max_tokens=1000), name="m", stage="s")
+    await handle.ask(HELLO, draw=0)
+    assert 0 < handle.account.usd == pytest.approx(handle.account.held_usd)
+    before, paid = handle.account.held_usd, handle.account.usd
+    await handle.ask(HELLO, draw=1)
+    assert handle.account.usd == paid
+    assert handle.account.held_usd == pytest.approx(before + handle.paid_usd(HELLO, silent))
+    assert handle.paid_usd(HELLO, silent) > 1000 * 2.0 / 1e6
+
+
 async def test_a_stored_reply_costs_no_budget(store: ReplyStore) -> None:
     """A reached budget still serves what was paid for earlier."""
     model = ScriptedModel(lambda *_: reply())

@@ -5,11 +5,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from flows.ablate import rest_of_budget
 from flows.commands.ablating import scorer, with_options
 from flows.commands.ablation_display import line, show
 from tasks.ablating import AblationProgress
+from tasks.progress import Progress
 from tests.core.ablation.making import recipe
 from tests.core.ablation.test_writing import RESULT_OF_ALL
+from weak2wise_core.accounts import Account
 from weak2wise_core.config import Backend
 from weak2wise_core.config.ablation import Arm
 from weak2wise_core.errors import RecipeError
@@ -76,3 +79,11 @@ def test_progress_says_what_runs_and_forgets_what_is_done() -> None:
     assert "trained 1/2" in line(progress, 5.0)
     progress.heard(TrainingEvent(kind=EventKind.SKIPPED, job="b"))
     assert (progress.trained, progress.left_trained) == (2, 1)
+
+
+def test_a_later_part_of_a_run_has_what_earlier_ones_left_of_the_budget() -> None:
+    """As the budget held it: also for a server that counts nothing."""
+    account = Account(calls=5, uncounted=5, unpriced=5, held_usd=0.75)
+    spent = Progress(accounts={("filter_qa", "weak"): account})
+    rest = rest_of_budget(recipe(budget={"usd": 1.0, "calls": 9}), spent, Progress()).budget
+    assert (rest.usd, rest.calls) == (0.25, 4)

@@ -3,17 +3,22 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from benchmarks.loopback import LoopbackServer
 from benchmarks.loopback_replies import Reply
+from flows.fleet import Fleet
+from flows.travelling import Luggage
 from tasks.progress import Progress
 from tests.flows.auditing import check_adds_up, file_bytes
 from tests.flows.orchard import answer, recipe_for, rows, write_rows
+from weak2wise_core.accounts import Account
 from weak2wise_core.config import Recipe
 from weak2wise_core.errors import MissingExtraError
+from weak2wise_core.shares import Spending
 
 pytestmark = pytest.mark.slow
 
@@ -111,3 +116,11 @@ async def test_a_missing_package_is_named_with_its_remedy(
         assert isinstance(error, MissingExtraError)
         assert "pip install 'weak2wise[scale]'" in str(error)
         assert served.server.requests == []
+
+
+def test_the_budget_is_divided_again_by_what_it_holds(tmp_path: Path) -> None:
+    """What a server did not count is taken at its most, or processes would go on for ever."""
+    account = Account(calls=5, uncounted=5, held_usd=0.75)
+    progress = Progress(accounts={("filter_qa", "weak"): account})
+    runtime: Any = SimpleNamespace(progress=progress)
+    assert Fleet(runtime, luggage=Luggage(), scratch=tmp_path).spent == Spending(calls=5, usd=0.75)

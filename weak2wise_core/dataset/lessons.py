@@ -151,4 +151,6 @@ def _cost(lessons: Lessons) -> list[dict[str, Any]]:
 def _sums(spent: Iterable[Spent]) -> dict[str, int]:
     items = list(spent)
     names = ("calls", "prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")
-    return {name: sum(getattr(item, name) for item in items) for name in names}
+    found = {name: sum(getattr(item, name) for item in items) for name in names}
+    counted = found["prompt_tokens"] or found["completion_tokens"]
+    return found if counted else found | {"uncounted": found["calls"]}

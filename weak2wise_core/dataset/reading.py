@@ -8,7 +8,6 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,13 +75,20 @@ def refuse_published(path: Path) -> None:
         UsageError: It does, perhaps through a link such as `latest`.
     """
     for folder in path.resolve().parents:
-        if not (folder / MANIFEST).is_file():
-            continue
-        with suppress(InputFileError):
+        if _is_published(folder):
             raise UsageError(
-                f"{path} lies in the published dataset {open_dataset(folder).folder}, which never "
-                "changes; name a file outside of it"
+                f"{path} lies in the published dataset {folder}, which never changes; name a file "
+                "outside of it"
             )
+
+
+def _is_published(folder: Path) -> bool:
+    """Whether a folder is a version of a dataset, by whatever version of this program."""
+    try:
+        found = json.loads((folder / MANIFEST).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and {"dataset", "version"} <= found.keys()
 
 
 def open_dataset(path: Path) -> DatasetFolder:

@@ -72,7 +72,7 @@ class Line:
     bounds: Bounds
     prices: Prices
     typical: Usage
-    """Tokens of one call, for a line that no question of the pilot came to."""
+    """Tokens of one call, for a line in which no reply to the pilot counts any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +123,7 @@ def _figures(taken: Taken | None) -> list[int]:
         one.completion_tokens,
         one.reasoning_tokens,
         one.cached_tokens,
+        one.counted,
     ]
 
 
@@ -146,10 +147,11 @@ def _line(drawn: "np.ndarray[Any, Any]", line: Line) -> "np.ndarray[Any, Any]":
     import numpy as np
 
     typical = np.array(_figures(Taken.of([line.typical])), float)
-    calls = drawn[:, :1]
-    each = np.where(calls > 0, drawn / np.where(calls > 0, calls, 1), typical)
+    calls, counted = drawn[:, :1], drawn[:, -1:]
+    each = np.where(counted > 0, drawn / np.where(counted > 0, counted, 1), typical)
+    each[:, 0] = 1  # calls whose tokens nobody counted are calls all the same
     to_pay = np.clip(calls - line.stored, line.bounds.least, line.bounds.most)
-    figures = to_pay * each
+    figures = to_pay * each[:, :-1]
     usd = figures @ _prices(line.prices)
     return np.concatenate([figures, usd[:, None]], axis=1)
 

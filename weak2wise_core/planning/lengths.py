@@ -30,7 +30,8 @@ class Length:
 
     typical: Usage
     measured_on: int
-    """Stored replies that `typical` is the mean of; 0 where it is assumed."""
+    """Stored replies that `typical` is the mean of; 0 where it is assumed, as it is where a server
+    counts no tokens."""
     longest: Usage | None
     """With every reply at its limit, those that the prompt repeats included; None where one has no
     limit."""
@@ -140,16 +141,16 @@ def _length(call: _Call, *, stored: Taken) -> Length:
         prompt = call.chars // CAUTIOUS_CHARS_PER_TOKEN + call.repeats_most
         longest = Usage(prompt_tokens=prompt, completion_tokens=limit)
     return Length(
-        typical=_mean(stored) if stored.calls else assumed,
-        measured_on=stored.calls,
+        typical=_mean(stored) if stored.counted else assumed,
+        measured_on=stored.counted,
         longest=longest,
     )
 
 
 def _mean(taken: Taken) -> Usage:
     return Usage(
-        prompt_tokens=round(taken.prompt_tokens / taken.calls),
-        completion_tokens=round(taken.completion_tokens / taken.calls),
-        reasoning_tokens=round(taken.reasoning_tokens / taken.calls),
-        cached_tokens=round(taken.cached_tokens / taken.calls),
+        prompt_tokens=round(taken.prompt_tokens / taken.counted),
+        completion_tokens=round(taken.completion_tokens / taken.counted),
+        reasoning_tokens=round(taken.reasoning_tokens / taken.counted),
+        cached_tokens=round(taken.cached_tokens / taken.counted),
     )

@@ -23,6 +23,8 @@ class Taken:
     completion_tokens: int = 0
     reasoning_tokens: int = 0
     cached_tokens: int = 0
+    counted: int = 0
+    """Calls whose replies count tokens: the others tell nothing about lengths."""
 
     @classmethod
     def of(cls, usages: Iterable[Usage]) -> "Taken":
@@ -34,6 +36,7 @@ class Taken:
             completion_tokens=sum(one.completion_tokens for one in found),
             reasoning_tokens=sum(one.reasoning_tokens for one in found),
             cached_tokens=sum(one.cached_tokens for one in found),
+            counted=sum(one.counted for one in found),
         )
 
     def __add__(self, other: "Taken") -> "Taken":
@@ -43,6 +46,7 @@ class Taken:
             completion_tokens=self.completion_tokens + other.completion_tokens,
             reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
             cached_tokens=self.cached_tokens + other.cached_tokens,
+            counted=self.counted + other.counted,
         )
 
     @property

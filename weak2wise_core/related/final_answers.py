@@ -152,10 +152,10 @@ class Vote:
 
     By value answers need not be the same because both are the same as a third: 20% is 20 and is
     0.2, which differ; 5 is 5 m and is 5 cm. So the spellings are taken one after another, the most
-    frequent first and equally frequent ones in alphabetical order, and each joins the first group
-    in which it is the same as every spelling there, or founds one. No group holds answers that
-    differ, what could be either counts with the more frequent one, and the order of the responses
-    decides nothing.
+    frequent first and equally frequent ones in alphabetical order, and each joins the fullest
+    of the groups in which it is the same as every spelling there, or founds one. No group holds
+    answers that differ, what could be either counts with the answer that was given more often so
+    far, and the order of the responses decides nothing.
     """
 
     answers: tuple[str, ...]
@@ -171,7 +171,8 @@ class Vote:
         counted = Counter(self.answers)
         groups: list[list[str]] = []
         for answer in sorted(counted, key=lambda one: (-counted[one], one)):
-            like = next((group for group in groups if self._fits(answer, group)), None)
+            fitting = [group for group in groups if self._fits(answer, group)]
+            like = max(fitting, key=lambda group: sum(counted[one] for one in group), default=None)
             if like is None:
                 groups.append([answer])
             else:

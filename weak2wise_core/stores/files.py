@@ -53,7 +53,7 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
     finally:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
-        os.close(mark)  # last: a name without its lock would be taken for dead
+        _let_go(mark)  # last: a name without its lock would be taken for dead
 
 
 def atomic_write_bytes(path: Path, data: bytes) -> None:
@@ -86,7 +86,8 @@ def only_writer(path: Path) -> Iterator[None]:
     Raises:
         StoreError: The folder of the file cannot be made or written.
     """
-    lock = path.with_name(f".{path.name[:200]}.lock")
+    name = path.name.encode()[:200].decode(errors="ignore")  # names are limited to 255 bytes
+    lock = path.with_name(f".{name}.lock")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = _lock_of_its_own(lock)
@@ -97,13 +98,13 @@ def only_writer(path: Path) -> Iterator[None]:
     finally:
         with suppress(OSError):
             lock.unlink()
-        os.close(descriptor)
+        _let_go(descriptor)
 
 
 def _lock_of_its_own(lock: Path) -> int:
     """A lock file that is ours: whoever had it before us has taken its name away."""
     while True:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(lock, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
         if _locked(descriptor, lock):
             return descriptor
         os.close(descriptor)
@@ -149,7 +150,7 @@ def scratch_folder(path: Path) -> Iterator[Path]:
         yield beside
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-        os.close(mark)
+        _let_go(mark)
 
 
 def remove_folder(path: Path) -> None:
@@ -171,8 +172,11 @@ def remove_abandoned(folder: Path) -> None:
     A writer holds a lock on what it writes, and the system takes it back however the writer ends.
     Where the file system has no locks nothing is removed.
     """
+    hidden: list[Path] = []
     with suppress(OSError):
-        for beside in [one for one in folder.iterdir() if _HIDDEN.fullmatch(one.name)]:
+        hidden += (one for one in folder.iterdir() if _HIDDEN.fullmatch(one.name))
+    for beside in hidden:
+        with suppress(OSError):  # its writer was faster, or it is somebody else's
             _remove_if_free(beside)
 
 
@@ -193,10 +197,8 @@ def _remove_if_free(beside: Path) -> None:
             shutil.rmtree(beside, ignore_errors=True)
         else:
             beside.unlink(missing_ok=True)
-    except OSError:
-        return  # somebody writes it, or there are no locks
-    finally:
-        os.close(descriptor)
+    finally:  # an error: somebody writes it, or there are no locks
+        _let_go(descriptor)
 
 
 def _made_beside(path: Path, make: Callable[[Path], None]) -> tuple[Path, int]:
@@ -225,6 +227,13 @@ def _locked(descriptor: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
         return False
+
+
+def _let_go(descriptor: int) -> None:
+    """Give a lock back and close what held it, for a child that inherited it as well."""
+    with suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    os.close(descriptor)
 
 
 def settle(beside: Path, path: Path) -> None:

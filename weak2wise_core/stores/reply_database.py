@@ -31,8 +31,8 @@ _SCHEMA: Final = (
 _PERMISSIONS: Final = "cannot be written; correct the permissions of the file and its folder"
 _ADVICE: Final = {
     sqlite3.SQLITE_NOTADB: "is not an SQLite file; give the path of a reply store or a new path",
-    sqlite3.SQLITE_CORRUPT: "is damaged; `weak2wise replies verify` says where. Move it away and "
-    "restore a copy, or start a new store",
+    sqlite3.SQLITE_CORRUPT: "is damaged; `weak2wise replies verify` says where. Move it away, "
+    "with the -wal and -shm beside it, and restore a copy, or start a new store",
     sqlite3.SQLITE_FULL: "cannot grow: the disk is full. Free space; what was written is safe",
     sqlite3.SQLITE_IOERR: "cannot be read or written: the disk is full, a limit on file sizes is "
     "reached, or the disk fails. What was written is safe",

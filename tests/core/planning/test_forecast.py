@@ -33,6 +33,7 @@ def sample(number: int, *, calls: int, tokens: int) -> Sample:
         completion_tokens=tokens,
         reasoning_tokens=tokens // 2,
         cached_tokens=tokens // 4,
+        counted=calls,
     )
     return Sample(question_id=f"q{number}", taken={ROW: taken})
 
@@ -95,6 +96,17 @@ def test_a_line_that_no_sample_came_to_costs_the_typical_call() -> None:
     found = forecast(samples, open_questions=4, lines={ROW: line(least=3, most=8)}).total
     assert found.calls.low == found.calls.high == 3
     assert found.usd.high == pytest.approx(3 * price(TYPICAL, PRICES))
+
+
+def test_replies_that_nobody_counted_cost_the_typical_call() -> None:
+    """A server without token counts is not free; where it counted some, those tell."""
+    silent = [Sample(question_id=f"s{n}", taken={ROW: Taken(calls=3)}) for n in range(6)]
+    found = forecast(silent, open_questions=4, lines={ROW: line(most=99)}).total
+    assert found.calls.middle == 12
+    assert found.usd.middle == pytest.approx(12 * price(TYPICAL, PRICES))
+    counted = [sample(number, calls=3, tokens=30) for number in range(6)]
+    both = forecast([*silent, *counted], open_questions=4, lines={ROW: line(most=99)}).total
+    assert both.completion_tokens.middle == pytest.approx(12 * 10)
 
 
 def test_failed_samples_say_nothing() -> None:

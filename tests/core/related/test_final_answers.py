@@ -149,3 +149,11 @@ def test_what_could_be_either_counts_with_the_more_frequent_one() -> None:
     assert vote.is_winner("20%")
     assert not vote.is_winner("0.2")
     assert not vote.is_winner("1/5")
+
+
+def test_what_could_be_either_counts_with_the_answer_that_was_given_more_often() -> None:
+    """However it was spelled: 0.2 was given four times, 20 three times."""
+    answers = ("20", "20", "20", "0.2", "0.2", "1/5", "1/5", "20%")
+    vote = Vote(answers=answers, rule=OURS)
+    assert vote.spelled == (("0.2", "1/5", "20%"), ("20",))
+    assert vote.confidence == Fraction(5, 8)

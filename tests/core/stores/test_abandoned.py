@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import sys
@@ -175,3 +176,22 @@ def test_who_removes_at_the_moment_of_making_takes_nothing_away(tmp_path: Path) 
             one.join()
     assert len(list(tmp_path.glob("*.txt"))) == len(list(tmp_path.glob("*/file"))) == 150
     assert len(list(tmp_path.iterdir())) == 300
+
+
+def test_a_name_that_vanishes_does_not_end_the_clearing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A writer that comes to its end meanwhile leaves the others to be removed."""
+    left = [tmp_path / f".v{n}.{n:032x}.tmp" for n in range(4)]
+    for one in left:
+        one.write_text("half")
+    opened = os.open
+
+    def vanishing(path: Path, flags: int, *mode: int) -> int:
+        if Path(path) == left[2]:
+            raise FileNotFoundError(path)
+        return opened(path, flags, *mode)
+
+    monkeypatch.setattr(os, "open", vanishing)
+    remove_abandoned(tmp_path)
+    assert list(tmp_path.iterdir()) == [left[2]]
