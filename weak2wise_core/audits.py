@@ -8,7 +8,7 @@ answer_leak         the answer stands in the clear in a step before the last
 told_answer         the thinking betrays that it was told the answer
 steps_disagree      the thinking ends with another answer than the steps state
 suspicious_gold     every strong model comes to the same other answer than the question file
-near_duplicate      two questions share most of their words
+near_duplicate      it shares most of its words with an earlier question
 contaminated        the question overlaps with a benchmark, and was dropped for it
 ==================  ==============================================================================
 

@@ -23,13 +23,16 @@ _Set = npt.NDArray[np.uint32]
 
 
 def near_duplicates(texts: Sequence[str]) -> dict[int, tuple[int, float]]:
-    """Texts that share most of their words with an earlier one.
+    """Texts that share most of their words with an earlier one that is no near-duplicate itself.
+
+    Of texts that are made from one template all but the first are named, each beside the first, and
+    they are compared with nothing else: their number counts once, not squared.
 
     Exact, but that a shingle stands for itself by 64 bits of its hash. Of a text four bytes
     a word are kept.
 
     Returns:
-        By the place of a text, the place of the earlier text it is most like, and how much: the
+        By the place of a text, the place of the one of those it is most like, and how much: the
         Jaccard similarity of their shingles, at least `ALIKE`.
     """
     sets, alone = _by_rarity([_shingles(text) for text in texts])
@@ -39,12 +42,13 @@ def near_duplicates(texts: Sequence[str]) -> dict[int, tuple[int, float]]:
         prefix = shingles[: len(shingles) - _at_least(len(shingles)) + 1]
         shared = prefix[prefix >= alone].tolist()  # nobody is met in a shingle that one text has
         met = sorted(set(chain.from_iterable(meetings[one] for one in shared)))
-        for one in shared:
-            meetings[one].append(at)
         likeness = [(_jaccard(shingles, sets[earlier]), earlier) for earlier in met]
         best = max(likeness, key=lambda pair: (pair[0], -pair[1]), default=(0.0, 0))
         if best[0] >= ALIKE:
             found[at] = (best[1], best[0])
+            continue
+        for one in shared:
+            meetings[one].append(at)
     return found
 
 
