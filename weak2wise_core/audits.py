@@ -8,7 +8,7 @@ answer_leak         the answer stands in the clear in a step before the last
 told_answer         the thinking betrays that it was told the answer
 steps_disagree      the thinking ends with another answer than the steps state
 suspicious_gold     every strong model comes to the same other answer than the question file
-near_duplicate      it shares most of its words with an earlier question
+near_duplicate      it shares most of its words with the first question of its kind
 contaminated        the question overlaps with a benchmark, and was dropped for it
 ==================  ==============================================================================
 
@@ -173,7 +173,7 @@ def _stated(step_reasoning: str) -> str:
 
 
 def _repeated(questions: Sequence[Question], trained: Set[str]) -> Iterator[Finding]:
-    """Every question that is nearly an earlier one, with the one it is most like."""
+    """Every question that is nearly another one, with the first of its kind."""
     for at, (earlier, alike) in near_duplicates([one.question for one in questions]).items():
         yield Finding(
             audit=Audit.NEAR_DUPLICATE,

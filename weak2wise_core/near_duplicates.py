@@ -1,7 +1,9 @@
 """Texts that are nearly the same, among all of a dataset, without comparing every pair.
 
-Source: prefix filtering, Chaudhuri, Ganti and Kaushik, "A primitive operator for similarity joins
-in data cleaning" (ICDE 2006): two sets that are alike share an element of their rarest few.
+Source: prefix filtering as in PPJoin, Xiao, Wang, Lin and Yu, "Efficient similarity joins for near
+duplicate detection" (WWW 2008): two sets that are alike share an element of their rarest few, and
+of the smaller one even fewer need to be looked at.
+Departure: a set is compared only with those that are no near-duplicates themselves.
 """
 
 import hashlib
@@ -23,13 +25,12 @@ _Set = npt.NDArray[np.uint32]
 
 
 def near_duplicates(texts: Sequence[str]) -> dict[int, tuple[int, float]]:
-    """Texts that share most of their words with an earlier one that is no near-duplicate itself.
+    """Texts that share most of their words with one that is no near-duplicate itself.
 
-    Of texts that are made from one template all but the first are named, each beside the first, and
-    they are compared with nothing else: their number counts once, not squared.
-
-    Exact, but that a shingle stands for itself by 64 bits of its hash. Of a text four bytes
-    a word are kept.
+    Shorter texts come first, equally long ones in their order. Of texts that are made from one
+    template all but the first are named, each beside the first, or they are never compared: their
+    number counts once, not squared. Exact, but that a shingle stands for itself by 64 bits of its
+    hash. Of a text four bytes a word are kept.
 
     Returns:
         By the place of a text, the place of the one of those it is most like, and how much: the
@@ -38,18 +39,19 @@ def near_duplicates(texts: Sequence[str]) -> dict[int, tuple[int, float]]:
     sets, alone = _by_rarity([_shingles(text) for text in texts])
     meetings: dict[int, list[int]] = defaultdict(list)
     found: dict[int, tuple[int, float]] = {}
-    for at, shingles in enumerate(sets):
-        prefix = shingles[: len(shingles) - _at_least(len(shingles)) + 1]
-        shared = prefix[prefix >= alone].tolist()  # nobody is met in a shingle that one text has
-        met = sorted(set(chain.from_iterable(meetings[one] for one in shared)))
-        likeness = [(_jaccard(shingles, sets[earlier]), earlier) for earlier in met]
+    for at in sorted(range(len(sets)), key=lambda place: (len(sets[place]), place)):
+        shingles, size = sets[at], len(sets[at])
+        asked = shingles[: size - _shared_with_any(size) + 1]
+        met = set(chain.from_iterable(meetings.get(one, ()) for one in asked.tolist()))
+        likeness = [(_jaccard(shingles, sets[other]), other) for other in met]
         best = max(likeness, key=lambda pair: (pair[0], -pair[1]), default=(0.0, 0))
         if best[0] >= ALIKE:
             found[at] = (best[1], best[0])
             continue
-        for one in shared:
+        told = shingles[: size - _shared_with_larger(size) + 1]
+        for one in told[told >= alone].tolist():  # nobody is met in a shingle that one text has
             meetings[one].append(at)
-    return found
+    return dict(sorted(found.items()))
 
 
 def _shingles(text: str) -> npt.NDArray[np.uint64]:
@@ -81,9 +83,17 @@ def _by_rarity(sets: Sequence[npt.NDArray[np.uint64]]) -> tuple[list[_Set], int]
     return ranked, int(np.count_nonzero(counts == 1))
 
 
-def _at_least(size: int) -> int:
-    """How many of its elements a set shares with one that it is alike."""
-    return -(-size * round(ALIKE * 100) // 100)
+_PERCENT = round(ALIKE * 100)
+
+
+def _shared_with_any(size: int) -> int:
+    """How many of its elements a set shares at least with one that it is alike."""
+    return -(-size * _PERCENT // 100)
+
+
+def _shared_with_larger(size: int) -> int:
+    """The same where the other one is at least as large."""
+    return -(-2 * size * _PERCENT // (100 + _PERCENT))
 
 
 def _jaccard(one: _Set, two: _Set) -> float:
