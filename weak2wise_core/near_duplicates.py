@@ -3,7 +3,7 @@
 Source: prefix filtering as in PPJoin, Xiao, Wang, Lin and Yu, "Efficient similarity joins for near
 duplicate detection" (WWW 2008): two sets that are alike share an element of their rarest few, and
 of the smaller one even fewer need to be looked at.
-Departure: a set is compared only with those that are no near-duplicates themselves.
+Unlike there, a set is compared only with those that are no near-duplicates themselves.
 """
 
 import hashlib
