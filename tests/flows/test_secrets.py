@@ -141,7 +141,9 @@ def test_keys_are_written_nowhere(secured: SecuredEngine) -> None:
     with LoopbackServer(lambda one: Reply(status=401, error=echo(one["model"]))) as server:
         refused = recipe_for(server, secured.home, dataset="refused")
         path = write_recipe(secured.home / "refused.yaml", refused)
-        done = secured.weak2wise("build", str(path), "--json", PREFECT_LOGGING_LEVEL="DEBUG")
+        # without the replies of the build before, the weak model is the first to be asked
+        command = ["build", str(path), "--json", "--data-dir", str(secured.home / "refused")]
+        done = secured.weak2wise(*command, PREFECT_LOGGING_LEVEL="DEBUG")
     assert done.returncode == 1
     assert f"the key in ${KEY_VARIABLE} was refused" in done.stderr
 
