@@ -115,7 +115,7 @@ def test_a_bomb_harms_nobody(bomb: str) -> None:
         small.verify("a", "b")
         started = time.perf_counter()
         assert small.verify("1", bomb) is not True
-        assert time.perf_counter() - started < 60  # without a limit it would take days
+        assert time.perf_counter() - started < 5.0
         answered = {small.verify("(a+b)^2", "a^2+2ab+b^2") for _ in range(3)}
         assert any(answer is True for answer in answered)
 
@@ -281,10 +281,10 @@ def test_verdicts_agree_with_the_tests_of_math_verify(
 
 
 def test_a_check_is_cheap(checker: AnswerChecker, shared_data: Path) -> None:
-    """The median check of a real attempt is by rule: an exact comparison takes 20 times longer."""
+    """The median check of a real attempt takes less than 5 ms, on a busy machine too."""
     costs = []
     for row in rows(shared_data, "verify/gsm8k_attempts_labelled.jsonl"):
         started = time.perf_counter()
         checker.check(row["gold"], row["attempt"])
         costs.append(time.perf_counter() - started)
-    assert statistics.median(costs) < 0.05
+    assert statistics.median(costs) < 0.005

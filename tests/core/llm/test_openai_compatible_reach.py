@@ -44,7 +44,7 @@ async def test_a_model_that_nobody_serves_stops_a_build_soon() -> None:
         with pytest.raises(FatalModelError, match="no server answers at") as caught:
             await ask(model)
     assert all(url in str(caught.value) for url in urls)
-    assert time.monotonic() - started < 30  # fifty retries with their pauses take an hour
+    assert time.monotonic() - started < 2
 
 
 async def test_a_server_that_goes_down_later_is_waited_for(server: LoopbackServer) -> None:
