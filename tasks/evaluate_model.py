@@ -1,7 +1,7 @@
 """Evaluation: one model on all benchmarks; and its results as a folder and an artifact."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -17,10 +17,10 @@ from prefect.exceptions import PrefectException
 from tasks.heeding import heeding_signals
 from tasks.keys import Keys, read_keys
 from tasks.local_models import LocalModels
+from tasks.paid import Paid
 from tasks.picturing import artifact_key
 from tasks.reserve import Reserve
 from tasks.runtime import REPLIES, Session, open_model
-from weak2wise_core.accounts import Account
 from weak2wise_core.config import BudgetSettings, EvaluationSettings, ModelSpec
 from weak2wise_core.equivalence import AnswerChecker
 from weak2wise_core.errors import BuildError
@@ -32,7 +32,7 @@ from weak2wise_core.stores.replies import ReplyStore
 
 
 @dataclass(slots=True)
-class EvaluationProgress:
+class EvaluationProgress(Paid):
     """How far an evaluation is."""
 
     model: str = ""
@@ -40,8 +40,6 @@ class EvaluationProgress:
     answered: int = 0
     answers: int = 0
     """How many there will be; 0 while nothing was asked."""
-    accounts: Mapping[tuple[str, str], Account] = field(default_factory=dict)
-    """What was paid, by stage and model; shared with the gateway."""
     local: LocalModels = field(default_factory=LocalModels)
     """Models that work in this process."""
 
@@ -52,36 +50,6 @@ class EvaluationProgress:
     def answer(self, answered: int, answers: int) -> None:
         """An answer came."""
         self.answered, self.answers = answered, answers
-
-    @property
-    def calls(self) -> int:
-        """Calls paid in this run."""
-        return sum(account.calls for account in self.accounts.values())
-
-    @property
-    def stored(self) -> int:
-        """Calls that the reply store answered."""
-        return sum(account.stored for account in self.accounts.values())
-
-    @property
-    def tokens(self) -> int:
-        """Tokens of the paid calls, prompts and answers."""
-        return sum(one.prompt_tokens + one.completion_tokens for one in self.accounts.values())
-
-    @property
-    def usd(self) -> float:
-        """US dollars paid in this run, by the prices that the model's entry gives."""
-        return sum(account.usd for account in self.accounts.values())
-
-    @property
-    def uncounted(self) -> int:
-        """Calls paid in this run that are missing in `tokens`: their replies count none."""
-        return sum(account.uncounted for account in self.accounts.values())
-
-    @property
-    def unpriced(self) -> int:
-        """Calls paid in this run that are missing in `usd`."""
-        return sum(account.unpriced for account in self.accounts.values())
 
 
 PROGRESS: ContextVar[EvaluationProgress | None] = ContextVar("weak2wise_evaluation", default=None)

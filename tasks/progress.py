@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.local_models import LocalModels
+from tasks.paid import Paid
 from weak2wise_core.accounts import Account
 from weak2wise_core.dataset.drift import Asked, EarlierIds, ModelChange
 
@@ -21,14 +22,12 @@ STAGES = (
 
 
 @dataclass(slots=True)
-class Progress:
+class Progress(Paid):
     """Questions that entered and left each stage, and what the models were asked."""
 
     questions: int = 0
     """Questions of the whole build."""
     shards: int = 0
-    accounts: Mapping[tuple[str, str], Account] = field(default_factory=dict)
-    """What was paid, by stage and model; shared with the gateway."""
     local: LocalModels = field(default_factory=LocalModels)
     """Models that work in this process."""
     entered: Counter[str] = field(default_factory=Counter)
@@ -95,49 +94,12 @@ class Progress:
         return sum(count for (name, _), count in self._left.items() if name == stage)
 
     @property
-    def calls(self) -> int:
-        """Calls paid in this run."""
-        return sum(account.calls for account in self.accounts.values())
-
-    @property
-    def stored(self) -> int:
-        """Calls that the reply store answered."""
-        return sum(account.stored for account in self.accounts.values())
-
-    @property
-    def tokens(self) -> int:
-        """Tokens paid in this run, prompts and replies."""
-        return sum(
-            account.prompt_tokens + account.completion_tokens for account in self.accounts.values()
-        )
-
-    @property
     def parts(self) -> dict[str, int]:
         """Parts of `tokens` that have a price or a meaning of their own."""
         return {
             "cached": sum(account.cached_tokens for account in self.accounts.values()),
             "reasoning": sum(account.reasoning_tokens for account in self.accounts.values()),
         }
-
-    @property
-    def usd(self) -> float:
-        """US dollars paid in this run, by the recipe's prices."""
-        return sum(account.usd for account in self.accounts.values())
-
-    @property
-    def held_usd(self) -> float:
-        """The same as a budget holds it: what servers did not count is taken at its most."""
-        return sum(account.held_usd for account in self.accounts.values())
-
-    @property
-    def uncounted(self) -> int:
-        """Calls paid in this run that are missing in `tokens`: their replies count none."""
-        return sum(account.uncounted for account in self.accounts.values())
-
-    @property
-    def unpriced(self) -> int:
-        """Calls paid in this run that are missing in `usd`."""
-        return sum(account.unpriced for account in self.accounts.values())
 
     @property
     def returned(self) -> dict[str, Counter[str]]:
