@@ -120,7 +120,8 @@ class Plain:
 
     def __init__(self, stage: Any) -> None:
         self.name = stage.name
-        self._function = stage.fn
+        self.cache_policy = None
+        self._function = stage.fn.__wrapped__  # without the making of the engine's files
 
     async def __call__(self, **inputs: Any) -> Any:
         """Run the stage's coroutine with its inputs as they are."""

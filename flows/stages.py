@@ -1,13 +1,14 @@
 """Running tasks as every flow does it: inputs handed over, one stage over some questions."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 from prefect.utilities.annotations import quote
 
 from tasks.results import StageResult
 from tasks.runtime import Session
-from tasks.stage import StageTask, anew
+from tasks.stage import StageTask, anew, keyed
 from weak2wise_core.errors import InputFileError
 from weak2wise_core.records import Question
 
@@ -45,6 +46,7 @@ async def run_stage(
     session.progress.enter(stage.name, len(questions))
     plain: dict[str, Any] = {**inputs, "questions": list(questions)}
     quoted = {key: handed_over(one) for key, one in plain.items()} | {"shard": shard}
+    stage = await keyed(stage, plain)
     try:
         result: StageResult[R] = await stage(**quoted)
     except (InputFileError, ValueError):
@@ -54,4 +56,4 @@ async def run_stage(
     if session.unwritten is not None:
         raise session.unwritten
     session.progress.finish(stage.name, shard, len(questions))
-    return result
+    return replace(result, packed=None)

@@ -94,7 +94,8 @@ class Carrier:
     async def carry(self, shard: Shard) -> ShardResult:
         """What became of a shard, now or in an earlier build."""
         luggage = self._luggage.of(shard)
-        path = place(
+        path = await asyncio.to_thread(
+            place,
             self._runtime.data,
             self._settings,
             questions=shard.questions,

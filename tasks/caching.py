@@ -54,6 +54,8 @@ class StageKey(CachePolicy):
     """The cache key of one stage; also the path of its result file, shaped like a partition."""
 
     stage: str = ""
+    known: str | None = None
+    """The key, where it was worked out before the engine asks for it."""
 
     def compute_key(
         self,
@@ -67,6 +69,10 @@ class StageKey(CachePolicy):
         Raises:
             TypeError: A row is not plain data; there is no fallback to pickle.
         """
+        return self.known or self.of(inputs)
+
+    def of(self, inputs: Mapping[str, Any]) -> str:
+        """The key of a run with such inputs; see `compute_key`."""
         rows = {name: value for name, value in inputs.items() if name not in NOT_CONTENT}
         digest = content_hash(*_read_by(self.stage, inputs), rows)
         return f"stage={self.stage}/{digest[:40]}.parquet"

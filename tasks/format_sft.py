@@ -46,7 +46,9 @@ async def format_sft(
         questions, one, stage="format_sft", shard=shard, record_type=SFTExample
     )
     rows = tuple(row for row in made.rows if fits(row, settings=recipe.sft))
-    too_long = tuple(_too_long(row, recipe) for row in made.rows if row not in rows)
+    too_long = tuple(
+        _too_long(row, recipe) for row in made.rows if not fits(row, settings=recipe.sft)
+    )
     result = StageResult(
         record_type=SFTExample, rows=rows, rejections=(*made.rejections, *too_long)
     )

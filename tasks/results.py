@@ -5,7 +5,7 @@ nothing else.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Generic, TypeVar
 
 from prefect.serializers import Serializer
@@ -28,6 +28,8 @@ class StageResult(Generic[R]):
     rejections: tuple[Rejection, ...] = ()
     settled: bool = True
     """False where a row stands for a failure, so that another run may find more."""
+    packed: bytes | None = field(default=None, compare=False, repr=False)
+    """The file of this result, where it was made before the engine asks for it."""
 
     @property
     def whole(self) -> bool:
@@ -53,6 +55,8 @@ class ParquetStageResult(Serializer):  # Serializer[Any] fails in 3.8.8
         """
         if not isinstance(obj, StageResult):
             raise TypeError(f"only a StageResult can be stored, not a {type(obj).__name__}")
+        if obj.packed is not None:
+            return obj.packed
         dropped = json.dumps([asdict(item) for item in obj.rejections], sort_keys=True)
         return parquet.to_bytes(obj.rows, obj.record_type, extra={_DROPPED: dropped})
 

@@ -6,7 +6,7 @@ from tasks.results import StageResult
 from tasks.runtime import WEAK, current
 from tasks.stage import over_questions, stage_task, unsettled
 from weak2wise_core.config import Recipe
-from weak2wise_core.records import CandidateTrace, MaskOutcomes, Question
+from weak2wise_core.records import CandidateTrace, MaskOutcomes, Question, rows_by_question
 from weak2wise_core.scoring import has_unjudged
 from weak2wise_core.stages.scoring import ask_mask_levels
 
@@ -22,12 +22,12 @@ async def score_step_masks(
     """The outcomes of every mask level of every usable candidate."""
     runtime, stage = current(), "score_step_masks"
     weak, judge = runtime.ask(WEAK, stage=stage), runtime.judge(stage=stage)
-    tokens = await runtime.tokens()
+    tokens, usable = await runtime.tokens(), rows_by_question(candidates)
 
     async def one(question: Question) -> list[MaskOutcomes]:
         return await ask_mask_levels(
             question,
-            [one for one in candidates if one.question_id == question.id],
+            usable[question.id],
             weak=weak,
             judge=judge,
             count_tokens=tokens.count,

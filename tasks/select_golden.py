@@ -1,6 +1,7 @@
 """Stage 4a for one shard: the golden reasoning of each question (section 3.5, equation 8)."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 
 from tasks.results import StageResult
 from tasks.runtime import current
@@ -13,6 +14,7 @@ from weak2wise_core.records import (
     Question,
     Rejection,
     TraceMeasure,
+    rows_by_question,
 )
 from weak2wise_core.stages.selecting import golden_of
 
@@ -28,17 +30,14 @@ async def select_golden(
     measures: Sequence[TraceMeasure],
 ) -> StageResult[GoldenReasoning]:
     """The winner of each question, whole, or why there is none."""
-    chosen = [
-        golden_of(
-            question,
-            candidates=[one for one in candidates if one.question_id == question.id],
-            outcomes=[one for one in outcomes if one.question_id == question.id],
-            settings=recipe.step_mask,
-            selection=recipe.selection,
-            measures=[one for one in measures if one.question_id == question.id],
-        )
-        for question in questions
-    ]
+    chosen = await asyncio.to_thread(
+        _chosen,
+        recipe,
+        questions,
+        rows_by_question(candidates),
+        rows_by_question(outcomes),
+        rows_by_question(measures),
+    )
     for _ in questions:
         current().progress.advance("select_golden", shard)
     result = StageResult(
@@ -48,3 +47,23 @@ async def select_golden(
     )
     keep_only_whole(result)
     return result
+
+
+def _chosen(
+    recipe: Recipe,
+    questions: Sequence[Question],
+    candidates: Mapping[str, Sequence[CandidateTrace]],
+    outcomes: Mapping[str, Sequence[MaskOutcomes]],
+    measures: Mapping[str, Sequence[TraceMeasure]],
+) -> list[GoldenReasoning | Rejection]:
+    return [
+        golden_of(
+            question,
+            candidates=candidates[question.id],
+            outcomes=outcomes[question.id],
+            settings=recipe.step_mask,
+            selection=recipe.selection,
+            measures=measures[question.id],
+        )
+        for question in questions
+    ]

@@ -1,7 +1,13 @@
-"""What every stage task has in common: caching, Parquet results, one bad question at a time."""
+"""What every stage task has in common: caching, Parquet results, one bad question at a time.
 
+The engine works out keys and the bytes of results on the event loop, where they would keep the
+replies that come meanwhile from being read. Here both are made in a thread, before it asks.
+"""
+
+import asyncio
 import copy
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+import functools
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -19,6 +25,7 @@ from weak2wise_core.errors import (
     ModelError,
     OutOfWorldError,
     RequestRefusedError,
+    StoreError,
     TraceFormatError,
 )
 from weak2wise_core.records import Question, Rejection, RejectionKind
@@ -52,6 +59,10 @@ def stage_task(
     """
 
     def decorate(function: Callable[P, Coroutine[Any, Any, StageResult[R]]]) -> StageTask[P, R]:
+        @functools.wraps(function)
+        async def packing(*args: P.args, **kwargs: P.kwargs) -> StageResult[R]:
+            return await _packed(await function(*args, **kwargs))
+
         return task(
             name=stage,
             task_run_name=f"{stage}, shard {{shard}}",
@@ -61,7 +72,7 @@ def stage_task(
             retries=2,
             retry_delay_seconds=[1, 10],
             retry_condition_fn=_infrastructure_failed,
-        )(function)
+        )(packing)
 
     return decorate
 
@@ -76,6 +87,23 @@ def stored_in(stage: StageTask[P, R], data: Path) -> StageTask[P, R]:
     # set here, for the constructor takes no storage of our own that the server does not know
     stored.result_storage = results_in(data)
     return stored
+
+
+async def keyed(stage: StageTask[P, R], inputs: Mapping[str, Any]) -> StageTask[P, R]:
+    """The same task with its cache key for these inputs.
+
+    Inputs without a key are left to the engine, which says why and caches nothing.
+    """
+    policy = stage.cache_policy
+    if not isinstance(policy, StageKey):
+        return stage
+    try:
+        key = await asyncio.to_thread(policy.of, inputs)
+    except (TypeError, ValueError):
+        return stage
+    ready = copy.copy(stage)
+    ready.cache_policy = replace(policy, known=key)
+    return ready
 
 
 def anew(stage: StageTask[P, R]) -> StageTask[P, R]:
@@ -133,6 +161,16 @@ def unsettled(result: StageResult[R]) -> StageResult[R]:
     found = replace(result, settled=False)
     keep_only_whole(found)
     return found
+
+
+async def _packed(result: StageResult[R]) -> StageResult[R]:
+    if not result.whole:
+        return result  # it is not stored
+    try:
+        packed = await asyncio.to_thread(ParquetStageResult().dumps, result)
+    except StoreError:
+        return result  # the engine meets it again, and tells
+    return replace(result, packed=packed)
 
 
 def _rejection(question: Question, stage: str, error: ModelError | TraceFormatError) -> Rejection:

@@ -7,14 +7,19 @@ task engines do, makes keys that differ between processes.
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum
+from functools import cache
 from pathlib import PurePath
 from typing import TypeAlias
 
 from pydantic import BaseModel
 
 Canonical: TypeAlias = "bool | int | float | str | list[Canonical] | dict[str, Canonical] | None"
+
+_PLAIN = frozenset({type(None), bool, int, float, str})
+_WALKED = 3
+"""Levels of containers that are hashed item by item: arguments, tables by name, rows."""
 
 
 def canonical(value: object) -> Canonical:
@@ -30,15 +35,22 @@ def canonical(value: object) -> Canonical:
     Raises:
         TypeError: The value holds something whose content is not plain data.
     """
+    if type(value) in _PLAIN:
+        return value  # type: ignore[return-value]
     if isinstance(value, Enum):
         return canonical(value.value)
-    if value is None or isinstance(value, bool | int | float | str):
+    if isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, BaseModel):
         return canonical(value.model_dump(mode="json"))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: canonical(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {name: canonical(getattr(value, name)) for name in _names(type(value))}
     return _canonical_container(value)
+
+
+@cache
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
 
 
 def _canonical_container(value: object) -> Canonical:
@@ -59,6 +71,32 @@ def _dumps(value: Canonical) -> str:
     )
 
 
+def _pieces(value: object, *, walked: int) -> Iterator[str]:
+    """The canonical JSON of a value; rows one by one, so that no long call holds other threads."""
+    if walked and isinstance(value, list | tuple):
+        items = (_pieces(item, walked=walked - 1) for item in value)
+        yield from _joined("[", items, "]")
+    elif walked and isinstance(value, Mapping):
+        named = {str(key): item for key, item in value.items()}
+        yield from _joined("{", (_pair(name, named[name], walked) for name in sorted(named)), "}")
+    else:
+        yield _dumps(canonical(value))
+
+
+def _pair(name: str, value: object, walked: int) -> Iterator[str]:
+    yield f"{_dumps(name)}:"
+    yield from _pieces(value, walked=walked - 1)
+
+
+def _joined(opening: str, items: Iterator[Iterator[str]], closing: str) -> Iterator[str]:
+    yield opening
+    for number, item in enumerate(items):
+        if number:
+            yield ","
+        yield from item
+    yield closing
+
+
 def content_hash(*values: object) -> str:
     """SHA-256 of the canonical JSON of the values, as 64 hexadecimal digits.
 
@@ -70,4 +108,7 @@ def content_hash(*values: object) -> str:
         >>> content_hash({"a": 1, "b": [2]}) == content_hash({"b": (2,), "a": 1})
         True
     """
-    return hashlib.sha256(_dumps([canonical(value) for value in values]).encode()).hexdigest()
+    digest = hashlib.sha256()
+    for piece in _pieces(values, walked=_WALKED):
+        digest.update(piece.encode())
+    return digest.hexdigest()

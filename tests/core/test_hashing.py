@@ -1,5 +1,7 @@
 """Laws of content hashes."""
 
+import hashlib
+import json
 import subprocess
 import sys
 from pathlib import PurePosixPath
@@ -9,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weak2wise_core.config import StepMaskSettings
-from weak2wise_core.hashing import content_hash
+from weak2wise_core.hashing import canonical, content_hash
 from weak2wise_core.records import Question, Verdict
 
 NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -24,6 +26,13 @@ PLAIN = st.recursive(
 def test_the_order_of_keys_does_not_matter(value: dict[str, object]) -> None:
     """A mapping is its pairs, in any order."""
     assert content_hash(value) == content_hash(dict(reversed(value.items())))
+
+
+@given(st.lists(PLAIN, max_size=3))
+def test_it_is_the_hash_of_the_canonical_json(values: list[object]) -> None:
+    """However it is put together: another program can compute it."""
+    text = json.dumps(canonical(values), sort_keys=True, separators=(",", ":"))
+    assert content_hash(*values) == hashlib.sha256(text.encode()).hexdigest()
 
 
 @given(PLAIN, PLAIN)

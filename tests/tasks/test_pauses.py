@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tasks.pauses import few_pauses, spare_what_is_loaded
+from tasks.pauses import SWITCH_S, few_pauses, spare_what_is_loaded
 
 
 class _Loop:
@@ -54,12 +54,21 @@ async def test_garbage_of_a_run_is_still_collected() -> None:
         assert gc.collect() >= 100
 
 
+async def test_no_thread_waits_for_long() -> None:
+    """Threads take turns in quick succession while a run is open, and only then."""
+    before = sys.getswitchinterval()
+    async with few_pauses():
+        assert sys.getswitchinterval() == pytest.approx(SWITCH_S)
+    assert sys.getswitchinterval() == before
+
+
 async def test_a_run_that_fails_gives_everything_back() -> None:
     """The process may go on to other work; its garbage is collected as ever."""
     with pytest.raises(RuntimeError, match="of the run"):
         async with few_pauses():
             raise RuntimeError("of the run")
     assert gc.get_freeze_count() == 0
+    assert sys.getswitchinterval() > SWITCH_S
 
 
 def test_the_first_table_of_a_run_imports_nothing() -> None:

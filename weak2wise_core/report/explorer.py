@@ -4,7 +4,6 @@ A page must stay small enough to be opened and sent. Where the texts of a datase
 that, the longest are cut, and the page says so; the tables beside it have them whole.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from itertools import islice
@@ -25,6 +24,7 @@ from weak2wise_core.records import (
     Rejection,
     ScoredTrace,
     Verdict,
+    rows_by_question,
 )
 from weak2wise_core.report.measured import measures_by_candidate
 from weak2wise_core.report.packing import WHOLE, Lengths, packed, shortened
@@ -157,7 +157,7 @@ class _Rows:
     def __init__(self, tables: Tables, *, limit: int) -> None:
         self._tables = tables
         self._limit = limit
-        self._findings = _grouped(tables.findings)
+        self._findings = rows_by_question(tables.findings)
         self._step_mask = tables.step_mask
         known = {one.id for one in tables.questions}
         self._before = [one for one in tables.rejections if _is_before(one, known)]
@@ -325,11 +325,3 @@ def _finding(one: Finding) -> dict[str, Any]:
         "other": one.other_id,
         "detail": one.detail,
     }
-
-
-def _grouped(rows: Iterable[Any]) -> dict[str, list[Any]]:
-    """Rows by the question that they belong to."""
-    found: dict[str, list[Any]] = defaultdict(list)
-    for row in rows:
-        found[row.question_id].append(row)
-    return found

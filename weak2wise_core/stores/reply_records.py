@@ -5,6 +5,7 @@ Never pickle: a record must be readable by another version, another language and
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from typing import Any, Final
 
 import orjson
@@ -13,6 +14,7 @@ import zstandard
 from weak2wise_core.records import ChatReply, FinishReason, Usage
 
 _LEVEL: Final = 3
+_CAN_PACK_ALL: Final = "multi_compress_to_buffer" in zstandard.backend_features
 _MOST_BYTES: Final = 1 << 30
 """A record that says it is longer is damaged, and must not be given the memory it asks for."""
 
@@ -62,9 +64,16 @@ class Packer:
         self._compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
         self._decompressor = zstandard.ZstdDecompressor()
 
-    def pack(self, data: bytes) -> bytes:
-        """Compress."""
-        return self._compressor.compress(data)
+    def pack(self, records: Sequence[bytes]) -> list[bytes]:
+        """Compress, each record for itself.
+
+        All in one call where the library can: after every call a thread waits until a busy event
+        loop lets it go on.
+        """
+        if _CAN_PACK_ALL and records:
+            packed = self._compressor.multi_compress_to_buffer(list(records))
+            return [packed[place].tobytes() for place in range(len(packed))]
+        return [self._compressor.compress(record) for record in records]
 
     def unpack(self, body: bytes) -> bytes:
         """Decompress.

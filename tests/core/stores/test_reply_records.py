@@ -6,6 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from weak2wise_core.records import ChatReply, FinishReason, Usage
+from weak2wise_core.stores import reply_records
 from weak2wise_core.stores.reply_records import Packer, from_json, to_json
 
 any_text = st.text(st.characters())  # halves of surrogate pairs too
@@ -34,7 +35,7 @@ cut_emoji = ChatReply(
 def test_any_reply_comes_back_as_it_was(reply: ChatReply) -> None:
     """Also one that UTF-8 cannot hold, such as one that a length limit cut inside an emoji."""
     packer = Packer()
-    assert from_json(packer.unpack(packer.pack(to_json(reply)))) == reply
+    assert from_json(packer.unpack(*packer.pack([to_json(reply)]))) == reply
 
 
 @given(replies)
@@ -67,7 +68,7 @@ def test_what_is_no_reply_is_refused(data: bytes) -> None:
         from_json(data)
 
 
-GOOD = Packer().pack(to_json(cut_emoji) * 20)
+(GOOD,) = Packer().pack([to_json(cut_emoji) * 20])
 
 
 @given(st.integers(0, len(GOOD) - 1), st.integers(1, 255))
@@ -80,6 +81,20 @@ def test_damage_is_found(position: int, change: int) -> None:
     except ValueError:
         return
     assert unpacked == to_json(cut_emoji) * 20
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_records_are_packed_alike_together_and_alone(
+    at_once: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record does not know its company, nor what the library can do."""
+    records = [b"", b"one", to_json(cut_emoji), b"long " * 50_000]
+    alone = [
+        zstandard.ZstdCompressor(level=3, write_checksum=True).compress(one) for one in records
+    ]
+    monkeypatch.setattr(reply_records, "_CAN_PACK_ALL", at_once)
+    assert Packer().pack(records) == alone
+    assert Packer().pack([]) == []
 
 
 def test_a_record_cannot_ask_for_all_memory() -> None:
