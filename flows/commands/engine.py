@@ -2,7 +2,7 @@
 
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from weak2wise_core.errors import BuildError, UsageError
@@ -65,6 +65,13 @@ def engine_in_its_own_session() -> Iterator[None]:
         UsageError: The server that is set refuses this client.
         BuildError: It does not answer.
     """
+    with nullcontext() if server_url() else _own_server_detached(), _named_errors():
+        yield
+
+
+@contextmanager
+def _own_server_detached() -> Iterator[None]:
+    """Have the engine start its server away from this terminal; importing it takes two seconds."""
     from prefect.server.api.server import SubprocessASGIServer
 
     original = SubprocessASGIServer._run_uvicorn_command  # noqa: SLF001 - there is no other way in
@@ -83,7 +90,6 @@ def engine_in_its_own_session() -> Iterator[None]:
 
     SubprocessASGIServer._run_uvicorn_command = run  # type: ignore[method-assign, assignment] # noqa: SLF001
     try:
-        with _named_errors():
-            yield
+        yield
     finally:
         SubprocessASGIServer._run_uvicorn_command = original  # type: ignore[method-assign] # noqa: SLF001
