@@ -38,11 +38,11 @@ class ExecutionSettings(Settings):
         None,
         ge=1,
         le=1000,
-        description="most questions in one shard; 25, and 50 from 5,000 questions, 100 from 50,000",
+        description="most questions in one shard; 25, and 100 from 1,000 questions",
     )
     shards_in_flight: PositiveInt | None = Field(
         None,
-        description="shards worked on at once; 16, or as many as hold two questions for each call "
+        description="shards worked on at once; 8, or as many as hold two questions for each call "
         "in flight",
     )
     runner: Runner = Field(
@@ -69,12 +69,13 @@ class ExecutionSettings(Settings):
     def shard_size(self, questions: int) -> int:
         """Most questions in one shard of a build with so many.
 
-        It grows in few steps: each step moves questions to other shards, whose rows are then put
-        together anew, though no model is asked again.
+        Larger shards leave less to the task engine, smaller ones less to put together anew where a
+        question changes. A step moves questions to other shards, whose rows are then put together
+        anew, though no model is asked again; so there is one.
         """
         if self.questions_per_task is not None:
             return self.questions_per_task
-        return next(size for least, size in _SHARD_SIZES if questions >= least)
+        return _LARGE_SHARD if questions >= _LARGE_BUILD else _SMALL_SHARD
 
     def shards_at_once(self, questions: int) -> int:
         """Shards of so many questions that are worked on at the same time."""
@@ -83,5 +84,6 @@ class ExecutionSettings(Settings):
         return max(_FEWEST_SHARDS, -(-2 * self.in_flight // max(questions, 1)))
 
 
-_SHARD_SIZES = ((50_000, 100), (5_000, 50), (0, 25))
-_FEWEST_SHARDS = 16
+_LARGE_BUILD = 1000
+_SMALL_SHARD, _LARGE_SHARD = 25, 100
+_FEWEST_SHARDS = 8
