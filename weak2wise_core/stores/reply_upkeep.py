@@ -15,6 +15,9 @@ from weak2wise_core.stores.reply_records import Packer, from_json
 
 _ROWS_A_TURN: Final = 1000
 _PAGES_A_TURN: Final = 512
+_BY_DAMAGED_KEY: Final = (
+    "select id from replies where typeof(key) <> 'blob' and cast(key as blob) = ?"
+)
 _ENDINGS: Final = ("", "-wal", "-shm", ".lock", ".turns")
 """Of the files that make up a store."""
 
@@ -54,7 +57,7 @@ class ReplyCheck:
     replies: int
     """Records that could be reached, bad ones included."""
     bad_keys: tuple[str, ...]
-    """Records that do not decompress or do not hold a reply."""
+    """Records that do not decompress or do not hold a reply, or whose key is damaged itself."""
     faults: tuple[str, ...]
     """What SQLite's own check says about the file."""
 
@@ -101,10 +104,12 @@ def select(
 
 
 def find(connection: sqlite3.Connection, *, keys: Iterable[bytes]) -> list[int]:
-    """Row numbers of the replies under these keys."""
-    statement = "select id from replies where key = ?"
-    found = (connection.execute(statement, (key,)).fetchone() for key in keys)
-    return [row[0] for row in found if row is not None]
+    """Row numbers of the replies under these keys, as `verify` names them."""
+    found: list[int] = []
+    for key in keys:
+        rows = connection.execute("select id from replies where key = ?", (key,)).fetchall()
+        found += [row[0] for row in rows or connection.execute(_BY_DAMAGED_KEY, (key,))]
+    return found
 
 
 def remove(
@@ -144,10 +149,11 @@ def verify(connection: sqlite3.Connection) -> ReplyCheck:
     replies = 0
     try:
         faults += [row[0] for row in connection.execute("pragma integrity_check") if row[0] != "ok"]
-        for key, body in connection.execute("select key, body from replies order by id"):
+        rows = "select lower(hex(key)), typeof(key), body from replies order by id"
+        for key, kind, body in connection.execute(rows):
             replies += 1
-            if not _readable(packer, body):
-                bad_keys.append(_text(key))
+            if kind != "blob" or not _readable(packer, body):
+                bad_keys.append(key)
     except sqlite3.DatabaseError as error:
         faults.append(f"reading stopped after {replies} replies: {error}")
     return ReplyCheck(replies=replies, bad_keys=tuple(bad_keys), faults=tuple(faults))
@@ -159,10 +165,6 @@ def _readable(packer: Packer, body: bytes) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _text(key: object) -> str:
-    return key.hex() if isinstance(key, bytes) else repr(key)
 
 
 def export(connection: sqlite3.Connection, *, to: Path, path: Path) -> int:
@@ -178,7 +180,9 @@ def export(connection: sqlite3.Connection, *, to: Path, path: Path) -> int:
     _refuse_own_file(to, path=path)
     packer = Packer()
     count = 0
-    rows = connection.execute("select key, model, stage, created, body from replies order by key")
+    rows = connection.execute(
+        "select cast(key as blob), model, stage, created, body from replies order by key"
+    )
     with atomic_writer(to) as handle:
         for key, model, stage, created, body in rows:
             data = readable(packer, body, key=key, path=path)

@@ -177,6 +177,24 @@ def test_a_bad_record_is_found_named_and_removed(
     assert three.get(bad) == make_reply("again")
 
 
+@pytest.mark.parametrize("key", ["text", "\u00e9\x01", 17, 2.5])
+def test_a_record_whose_key_is_damaged_is_found_named_and_removed(
+    three: ReplyStore, tmp_path: Path, key: object
+) -> None:
+    """Also where it is no longer a row of bytes: no request can ever find it."""
+    three.flush()
+    connection = sqlite3.connect(three.path)
+    with connection:
+        connection.execute("update replies set key = ? where model = 'judge'", (key,))
+    connection.close()
+    check = three.verify()
+    assert (check.sound, check.replies, len(check.bad_keys)) == (False, 3, 1)
+    assert three.export(tmp_path / "replies.jsonl") == 3
+    assert three.remove(check.bad_keys) == 1
+    assert three.verify().sound
+    assert three.stats().replies == 2
+
+
 def test_export_writes_every_reply(three: ReplyStore, tmp_path: Path, key_of: KeyOf) -> None:
     """One JSON object a line, in the order of the keys, with model, stage and time."""
     path = tmp_path / "replies.jsonl"
