@@ -24,10 +24,11 @@ related: $(VENV)/.train
 	  'models.reinforced={backend: transformers, model: $(PRACTISED), dtype: float32, device: cpu}'
 	$(BIN)/weak2wise weak-to-strong deployments/recipes/weak-to-strong-testbed.yaml
 
-# The flow tests wait for servers most of the time; the others run beside them and report after.
+# The flow tests wait for servers half of the time: two of their files run at once, and the other
+# tests beside them, which report after.
 test: $(VENV)/.dev
 	@$(BIN)/pytest --ignore=tests/flows > $(VENV)/core.log 2>&1 & core=$$!; \
-	$(BIN)/pytest tests/flows; flows=$$?; \
+	$(BIN)/pytest tests/flows -n 2 --dist loadfile; flows=$$?; \
 	wait $$core; core=$$?; cat $(VENV)/core.log; test $$flows -eq 0 -a $$core -eq 0
 
 check: $(VENV)/.dev
