@@ -68,7 +68,6 @@ async def _build(recipe: Recipe, runtime: Runtime, scratch: Path) -> StoredConte
     largest = recipe.execution.shard_size(len(loaded.questions))
     shards = shards_of(loaded.questions, largest=largest)
     runtime.progress.questions, runtime.progress.shards = len(loaded.questions), len(shards)
-    await runtime.tokens()  # a tokenizer that is not there is found before anything is paid
     get_run_logger().info(
         "%d rows: %d questions in %d shards, %d rejected",
         loaded.rows,

@@ -58,6 +58,7 @@ async def travel_elsewhere(
     Raises:
         BudgetReachedError: The build may not spend more; other errors stop it as well.
     """
+    await runtime.tokens()  # one that is not there is found before anything is paid
     fleet = Fleet(runtime, luggage=luggage, scratch=scratch)
     pending, tries, spent = {shard.name: shard for shard in shards}, 0, Spending()
     found = Round()

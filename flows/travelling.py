@@ -108,6 +108,7 @@ class Carrier:
         return await self._travel(shard, luggage, path)
 
     async def _travel(self, shard: Shard, luggage: Luggage, path: Path) -> ShardResult:
+        await self._runtime.tokens()  # one that is not there is found before anything is paid
         road = Road(
             shard,
             recipe=self._runtime.recipe,

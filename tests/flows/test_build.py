@@ -15,10 +15,11 @@ from benchmarks.loopback import LoopbackServer
 from benchmarks.loopback_replies import Reply
 from tasks.progress import STAGES, Progress
 from tests.flows.showing import artifacts
-from weak2wise_core.config import GenerateSettings, Recipe
+from weak2wise_core.config import GenerateSettings, ModelSpec, Recipe
 from weak2wise_core.equivalence import AnswerChecker
-from weak2wise_core.errors import FatalModelError, InputFileError, MissingKeyError
+from weak2wise_core.errors import FatalModelError, InputFileError, MissingKeyError, RecipeError
 from weak2wise_core.importing import import_rows
+from weak2wise_core.llm.tokens import Tokens
 from weak2wise_core.recipes import parse_recipe
 from weak2wise_core.records import CandidateTrace
 from weak2wise_core.report.drawing import FIGURES
@@ -194,6 +195,27 @@ def questions(tmp_path: Path) -> Path:
     path = tmp_path / "q.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
+
+
+async def test_the_tokenizer_is_needed_only_where_something_is_left_to_do(
+    build: Build, questions: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that cannot be read is found before anything is asked; a finished build needs none."""
+
+    def unreadable(_: ModelSpec) -> Tokens:
+        raise RecipeError("no tokenizer")
+
+    with LoopbackServer(script) as server:
+        recipe = server_recipe(server, questions)
+        with monkeypatch.context() as broken:
+            broken.setattr("tasks.runtime.load_tokens", unreadable)
+            with pytest.raises(RecipeError, match="no tokenizer"):
+                await (await build(recipe)).aresult()
+        assert server.requests == []
+        published = await (await build(recipe)).aresult()
+        monkeypatch.setattr("tasks.runtime.load_tokens", unreadable)
+        again = await (await build(recipe)).aresult()
+    assert again.version == published.version
 
 
 async def test_a_failing_question_is_quarantined_and_asked_again(
