@@ -3,12 +3,13 @@
 Builds on a model that answers at once, each in a process of its own, side by side::
 
     python benchmarks/builds.py                                  # 100, 1,000 and 10,000 questions
-    python benchmarks/builds.py --sizes 1000 --latency-ms 50     # the engine's share of a build
+    python benchmarks/builds.py --sizes 1000 --latency-ms 50 --repeats 3   # the engine's share
     python benchmarks/builds.py --sizes 100000 --modes on --no-store
 
 *off* sends the same shards through the same stages without the task engine. Every build is made
-twice: the second one finds everything ready. Whether a masked hint helps is drawn by a hash of the
-prompt. Memory is the most that the building process held; the engine's server is another process.
+twice: the second one finds everything ready. With `--repeats` all of it is done several times, in
+turns, and medians are shown. Whether a masked hint helps is drawn by a hash of the prompt. Memory
+is the most that the building process held; the engine's server is another process.
 """
 
 import argparse
@@ -22,8 +23,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import product
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from rich.console import Console
@@ -225,7 +228,7 @@ def build_apart(count: int, options: argparse.Namespace, folder: Path, **how: An
     command += ["--in-flight", str(options.in_flight), "--latency-ms", str(options.latency_ms)]
     command += ["--no-store"] if options.no_store else []
     command += ["--again"] if how["again"] else []
-    data = folder / f"data-{count}-{how['engine']}"
+    data = folder / f"data-{count}-{how['engine']}-{how['repeat']}"
     environment = {**os.environ, **how["environment"], "WEAK2WISE_DATA": str(data)}
     environment |= {"PREFECT_LOGGING_LEVEL": "ERROR", "PYTHONPATH": str(REPOSITORY)}
     environment["WEAK2WISE_FOLDERS"] = os.pathsep.join((str(folder), str(REPOSITORY)))
@@ -233,15 +236,23 @@ def build_apart(count: int, options: argparse.Namespace, folder: Path, **how: An
     return Built(**json.loads(done.stdout.splitlines()[-1]))
 
 
+def medians(found: Sequence[Built]) -> list[Built]:
+    """One for each kind of build: the medians of its repeats."""
+    kinds: dict[tuple[int, bool, str], list[Built]] = {}
+    for one in found:
+        kinds.setdefault((*one.key, one.engine), []).append(one)
+    figures = ("seconds", "cpu_seconds", "peak_mib")
+    return [
+        replace(same[0], **{name: median(getattr(one, name) for one in same) for name in figures})
+        for same in kinds.values()
+    ]
+
+
 def show(found: Sequence[Built], console: Console) -> None:
     """A table, with what the engine adds."""
     table = Table("questions", "engine", "", "calls", "s", "CPU s", "s / 1,000", "MiB", "share")
     for one in found:
-        base = [
-            b
-            for b in found
-            if (b.questions, b.again, b.engine) == (one.questions, one.again, "off")
-        ]
+        base = [b for b in found if b.key == one.key and b.engine == "off"]
         share = (
             "" if one.engine == "off" or not base else f"{1 - base[0].seconds / one.seconds:.0%}"
         )
@@ -265,6 +276,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--modes", nargs="+", choices=("on", "off"), default=["off", "on"])
     parser.add_argument("--latency-ms", type=float, default=0.0)
     parser.add_argument("--in-flight", type=int, default=256)
+    parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--no-store", action="store_true", help="keep no replies")
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     for name in ("--child", "--again"):
@@ -283,12 +295,11 @@ def main() -> None:
         return
     found: list[Built] = []
     with tempfile.TemporaryDirectory() as name, engine_server(Path(name) / "engine") as server:
-        for count in options.sizes:
-            for engine in options.modes:
-                for again in (False, True):
-                    how = {"engine": engine, "again": again, "environment": server}
-                    found.append(build_apart(count, options, Path(name), **how))
-    show(found, Console())
+        kinds = product(options.sizes, range(options.repeats), options.modes, (False, True))
+        for count, repeat, engine, again in kinds:
+            how = {"engine": engine, "again": again, "repeat": repeat, "environment": server}
+            found.append(build_apart(count, options, Path(name), **how))
+    show(medians(found), Console())
     if options.json:
         options.json.write_text(json.dumps([asdict(one) for one in found], indent=2) + "\n")
 
