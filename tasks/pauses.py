@@ -21,6 +21,7 @@ from weak2wise_core.stores.parquet import to_bytes
 SWITCH_S = 0.0005
 """For how long a thread may work while another one waits; the interpreter's own value is ten times
 as long."""
+_USUAL_SWITCH_S = sys.getswitchinterval()  # read once: runs of one process may overlap
 _ROW = Question(id="0", question="1 + 1", answer="2")
 
 
@@ -32,12 +33,11 @@ async def few_pauses() -> AsyncIterator[None]:
     """
     await asyncio.to_thread(to_bytes, [_ROW], Question)  # pyarrow imports pandas with its first row
     spare_what_is_loaded()
-    before = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_S)
     try:
         yield
     finally:
-        sys.setswitchinterval(before)
+        sys.setswitchinterval(_USUAL_SWITCH_S)
         gc.unfreeze()
 
 
