@@ -99,7 +99,7 @@ async def keyed(stage: StageTask[P, R], inputs: Mapping[str, Any]) -> StageTask[
         return stage
     try:
         key = await asyncio.to_thread(policy.of, inputs)
-    except (TypeError, ValueError):
+    except Exception:  # noqa: BLE001 - the engine meets it again
         return stage
     ready = copy.copy(stage)
     ready.cache_policy = replace(policy, known=key)

@@ -71,6 +71,8 @@ class ReplyWriter:
         self._path = path
         self._timeout_s = timeout_s
         self._packer = Packer()
+        values = connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
+        self._most = min(BATCH, values // _ROW.count("?"))  # rows that one statement can take
         self._changed = threading.Condition()
         self._pending: dict[bytes, Pending] = {}  # in the order of acceptance
         self._accepted = 0
@@ -196,7 +198,7 @@ class ReplyWriter:
                 self._changed.wait(None if idle else self._deadline - time.monotonic())
             if self._failure is not None:  # closing, and the last try has failed
                 return []
-            return list(islice(self._pending.items(), BATCH))
+            return list(islice(self._pending.items(), self._most))
 
     def _due(self) -> bool:
         if self._closing:
