@@ -1,5 +1,6 @@
 """What a model is, for a cache key: found without opening a connection or loading weights."""
 
+import threading
 from functools import lru_cache
 from typing import Any
 
@@ -9,6 +10,8 @@ from weak2wise_core.errors import RecipeError
 from weak2wise_core.llm.local import TransformersModel
 from weak2wise_core.llm.protocol import ChatModel
 from weak2wise_core.llm.weights import model_name
+
+_DIGESTING = threading.Lock()  # keys are made in threads: one of them reads, the others wait
 
 
 def local_model(spec: ModelSpec) -> ChatModel:
@@ -35,7 +38,8 @@ def model_identity(spec: ModelSpec | None) -> dict[str, Any] | None:
     identity = spec.identity()
     if spec.backend is not Backend.OPENAI:
         given = spec.model_dump_json(include=set(ModelSpec.model_fields), exclude_unset=True)
-        identity["model"] = _weights(given)
+        with _DIGESTING:
+            identity["model"] = _weights(given)
     return identity
 
 
@@ -52,9 +56,9 @@ def reply_identity(spec: ModelSpec) -> dict[str, Any]:
 
 def tokenizer_identity(weak: ModelSpec) -> str:
     """The tokenizer of a model: a hub id, or the content of a folder, wherever it lies."""
-    if weak.backend is Backend.TESTBED and weak.tokenizer is None:
-        return _folder(str(WEAK_MODEL_FOLDER))
-    return _folder(weak.tokenizer or weak.model)
+    testbed = weak.backend is Backend.TESTBED and weak.tokenizer is None
+    with _DIGESTING:
+        return _folder(str(WEAK_MODEL_FOLDER) if testbed else weak.tokenizer or weak.model)
 
 
 @lru_cache(maxsize=64)

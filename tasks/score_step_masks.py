@@ -6,7 +6,8 @@ from tasks.results import StageResult
 from tasks.runtime import WEAK, current
 from tasks.stage import over_questions, stage_task, unsettled
 from weak2wise_core.config import Recipe
-from weak2wise_core.records import CandidateTrace, MaskOutcomes, Question, rows_by_question
+from weak2wise_core.grouping import rows_by_question
+from weak2wise_core.records import CandidateTrace, MaskOutcomes, Question
 from weak2wise_core.scoring import has_unjudged
 from weak2wise_core.stages.scoring import ask_mask_levels
 

@@ -7,6 +7,7 @@ from tasks.results import StageResult
 from tasks.runtime import current
 from tasks.stage import keep_only_whole, stage_task
 from weak2wise_core.config import Recipe
+from weak2wise_core.grouping import rows_by_question
 from weak2wise_core.records import (
     CandidateTrace,
     GoldenReasoning,
@@ -14,7 +15,6 @@ from weak2wise_core.records import (
     Question,
     Rejection,
     TraceMeasure,
-    rows_by_question,
 )
 from weak2wise_core.stages.selecting import golden_of
 

@@ -5,11 +5,9 @@ A question travels: `Question` -> `Attempt` -> `CandidateTrace` -> `MaskOutcomes
 Records hold plain values only, so that each one has a content hash and a Parquet row.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, NoReturn, Protocol, TypeAlias, TypeVar
+from typing import Literal, NoReturn, TypeAlias
 
 Role: TypeAlias = Literal["system", "user", "assistant"]
 
@@ -395,22 +393,3 @@ class EvaluatedSample:
     """The visible text that was graded."""
     error: str
     """Why there is no reply, or empty."""
-
-
-class OfQuestion(Protocol):
-    """A row that belongs to a question."""
-
-    @property
-    def question_id(self) -> str:
-        """Its id."""
-
-
-Q = TypeVar("Q", bound=OfQuestion)
-
-
-def rows_by_question(rows: Iterable[Q]) -> Mapping[str, Sequence[Q]]:
-    """The rows by the question that they belong to; none for a question without rows."""
-    found: defaultdict[str, list[Q]] = defaultdict(list)
-    for row in rows:
-        found[row.question_id].append(row)
-    return found

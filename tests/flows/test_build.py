@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks.loopback import LoopbackServer
 from benchmarks.loopback_replies import Reply
+from tasks.caching import StageKey
 from tasks.progress import STAGES, Progress
 from tests.flows.showing import artifacts
 from weak2wise_core.config import GenerateSettings, ModelSpec, Recipe
@@ -195,6 +196,24 @@ def questions(tmp_path: Path) -> Path:
     path = tmp_path / "q.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
+
+
+async def test_keys_made_beforehand_are_those_of_the_engine(
+    build: Build, questions: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a key is made of is what the engine hands to the stage, no more and no less."""
+    keys: dict[str, tuple[str | None, str]] = {}
+    compute_key = StageKey.compute_key
+
+    def noted(self: StageKey, *, inputs: dict[str, Any], **more: Any) -> str:
+        keys[self.stage] = self.known, self.of(inputs)
+        return compute_key(self, inputs=inputs, **more)
+
+    monkeypatch.setattr(StageKey, "compute_key", noted)
+    with LoopbackServer(script) as server:
+        await (await build(server_recipe(server, questions))).aresult()
+    assert keys.keys() == ALL_STAGES
+    assert all(known == found for known, found in keys.values())
 
 
 async def test_the_tokenizer_is_needed_only_where_something_is_left_to_do(

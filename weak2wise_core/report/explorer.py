@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from weak2wise_core.audits import CONTAMINATED
 from weak2wise_core.errors import TraceFormatError
+from weak2wise_core.grouping import rows_by_question
 from weak2wise_core.masking import shown_length
 from weak2wise_core.records import (
     Attempt,
@@ -24,7 +25,6 @@ from weak2wise_core.records import (
     Rejection,
     ScoredTrace,
     Verdict,
-    rows_by_question,
 )
 from weak2wise_core.report.measured import measures_by_candidate
 from weak2wise_core.report.packing import WHOLE, Lengths, packed, shortened
