@@ -115,7 +115,7 @@ def test_a_bomb_harms_nobody(bomb: str) -> None:
         small.verify("a", "b")
         started = time.perf_counter()
         assert small.verify("1", bomb) is not True
-        assert time.perf_counter() - started < 5.0
+        assert time.perf_counter() - started < 60.0  # left alone, years
         answered = {small.verify("(a+b)^2", "a^2+2ab+b^2") for _ in range(3)}
         assert any(answer is True for answer in answered)
 
