@@ -58,7 +58,7 @@ class Race:
             settings.granularity, beta=settings.exact_beta, reading=settings.reading
         )
         levels = range(settings.granularity)
-        self._heaviest_first = sorted(levels, key=lambda level: (-self._weights[level], -level))
+        self._most_masked_first = tuple(reversed(levels))
         self._entrants = entrants
         self._settings = settings
         self._ties = [entrant.tie_break for entrant in entrants]
@@ -68,15 +68,17 @@ class Race:
         """The most telling cell that was not asked, or None when the race is over.
 
         Among the candidates that can still win it is the one with the highest possible score, and
-        of that one its heaviest level. When only the winner is left, its other levels follow, so
-        that its score is exact and none of them is unjudged.
+        of that one its most masked level: it weighs most, and is the likeliest to be failed. (With
+        `as_printed` the unmasked level may weigh more than some, but is rarely failed.) When only
+        the winner is left, its other levels follow, so that its score is exact and none of them
+        is unjudged.
         """
         open_ones = [one for one in self._alive() if None in self.outcomes[one]]
         if not open_ones:
             return None
         chosen = min(open_ones, key=self._best_case)
         levels = self.outcomes[chosen]
-        return Cell(chosen, next(one for one in self._heaviest_first if levels[one] is None))
+        return Cell(chosen, next(one for one in self._most_masked_first if levels[one] is None))
 
     def record(self, cell: Cell, verdict: Verdict) -> None:
         """Take in what the judge said of a cell.

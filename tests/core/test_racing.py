@@ -117,13 +117,29 @@ def test_all_zero_candidates_are_all_asked() -> None:
     assert None not in [cell for row in race.outcomes for cell in row]
 
 
-def test_the_first_cell_is_the_heaviest_level_of_the_shortest_trace() -> None:
+@pytest.mark.parametrize("reading", Reading)
+def test_the_first_cell_is_the_most_masked_level_of_the_shortest_trace(reading: Reading) -> None:
     """With nothing known, ties decide who is asked first."""
     entrants = [
         Entrant(normal_tokens=9, strong_model="a", draw=0),
         Entrant(normal_tokens=5, strong_model="b", draw=0),
     ]
-    assert Race(entrants, settings=StepMaskSettings()).next_cell() == Cell(1, 5)
+    race = Race(entrants, settings=StepMaskSettings(reading=reading))
+    assert race.next_cell() == Cell(1, 5)
+
+
+@pytest.mark.parametrize("reading", Reading)
+def test_the_unmasked_level_of_a_candidate_is_asked_last(reading: Reading) -> None:
+    """It is the likeliest to be answered, however much a reading makes of it."""
+    race = Race(
+        [Entrant(normal_tokens=1, strong_model="a", draw=0)],
+        settings=StepMaskSettings(reading=reading),
+    )
+    asked = []
+    while (cell := race.next_cell()) is not None:
+        asked.append(cell.level)
+        race.record(cell, Verdict.CORRECT)
+    assert asked == [5, 4, 3, 2, 1, 0]
 
 
 def test_a_cell_is_recorded_once() -> None:
