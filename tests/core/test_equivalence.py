@@ -149,7 +149,7 @@ def test_closing_does_not_wait_for_a_bomb() -> None:
     asking.start()
     time.sleep(0.3)
     closing.close()
-    asking.join(timeout=10.0)
+    asking.join(timeout=30.0)  # the pool alone would wait for 60
     assert outcomes == [None]
     closing.close()
     with pytest.raises(RuntimeError, match="closed"):
@@ -178,7 +178,7 @@ def test_a_worker_outlives_its_parent_by_seconds_only(tmp_path: Path, repository
     worker = int(parent.stdout.readline())
     parent.kill()
     parent.communicate()
-    deadline = time.monotonic() + 10.0
+    deadline = time.monotonic() + 30.0
     while _runs(worker) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not _runs(worker)
@@ -235,7 +235,7 @@ async def test_the_event_loop_goes_on_while_algebra_works() -> None:
             await asyncio.sleep(0.02)
             ticks += 1
     assert judging.result() is UNJUDGED
-    assert ticks > 20
+    assert ticks > 5  # about a hundred on a free machine, 1 on a loop that is held up
 
 
 def rows(folder: Path, name: str) -> list[dict[str, str]]:

@@ -283,7 +283,7 @@ async def test_builds_on_one_store_ask_the_same_request_once(tmp_path: Path) -> 
     """
     path = tmp_path / "replies.sqlite"
     outcomes: list[ChatReply | ModelError] = [reply("a"), TransientModelError("gone"), reply("b")]
-    model = ScriptedModel(lambda *_: outcomes.pop(0), latency_s=0.05)
+    model = ScriptedModel(lambda *_: outcomes.pop(0), latency_s=0.3)
     with ReplyStore(path) as one, ReplyStore(path) as other:
         handles = [
             Gateway(in_flight=1, store=store).handle(model, spec=spec(), name="m", stage="s")
@@ -312,7 +312,7 @@ async def test_builds_on_one_store_ask_the_same_request_once(tmp_path: Path) -> 
 async def test_who_waits_for_another_build_holds_no_slot(tmp_path: Path) -> None:
     """With one slot, a request that another build asks does not keep others from being asked."""
     path = tmp_path / "replies.sqlite"
-    slow = ScriptedModel(lambda *_: reply("slow"), latency_s=0.5)
+    slow = ScriptedModel(lambda *_: reply("slow"), latency_s=2.0)
     quick = ScriptedModel(lambda *_: reply("quick"))
     with ReplyStore(path) as one, ReplyStore(path) as other:
         theirs = Gateway(in_flight=1, store=one).handle(slow, spec=spec(), name="m", stage="s")
@@ -328,7 +328,7 @@ async def test_who_waits_for_another_build_holds_no_slot(tmp_path: Path) -> None
 
 async def test_whoever_waits_for_a_cancelled_request_asks_it_anew() -> None:
     """Giving up a call does not take it from others who want its reply."""
-    model = ScriptedModel(lambda *_: reply(), latency_s=0.05)
+    model = ScriptedModel(lambda *_: reply(), latency_s=0.5)
     handle = Gateway(in_flight=9).handle(model, spec=spec(), name="m", stage="s")
     first, second = (asyncio.create_task(handle.ask(HELLO)) for _ in range(2))
     await asyncio.sleep(0.01)

@@ -119,4 +119,4 @@ def test_the_server_runs_as_a_process_of_its_own(repository: Path) -> None:
         assert asyncio.run(post(url))[0] == 500
         assert asyncio.run(stats_of(url))["faults"] == {"server_error": 1}
         process.terminate()
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=60) == 0

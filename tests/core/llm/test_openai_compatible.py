@@ -258,7 +258,7 @@ async def test_retry_after_is_honoured(form: str) -> None:
         async with opened(server.base_url) as model:
             await ask(model)
     waited = server.requests[1].at - server.requests[0].at
-    assert (0.15 if form == "seconds" else 0.2) <= waited < 2
+    assert (0.15 if form == "seconds" else 0.2) <= waited < 60
 
 
 async def test_waits_grow_between_tries() -> None:
