@@ -118,7 +118,7 @@ async def scored_rows(
 def rest_of_budget(recipe: Recipe, *spent: Progress) -> Recipe:
     """The recipe with what earlier parts of this run left of its budget."""
     return within_budget(
-        recipe, usd=sum(one.held_usd for one in spent), calls=sum(one.calls for one in spent)
+        recipe, usd=sum(one.held_usd for one in spent), calls=sum(one.charges for one in spent)
     )
 
 

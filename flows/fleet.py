@@ -112,7 +112,7 @@ class Fleet:
     def spent(self) -> Spending:
         """What was paid so far, as a budget holds it."""
         progress = self._runtime.progress
-        return Spending(calls=progress.calls, usd=progress.held_usd)
+        return Spending(calls=progress.charges, usd=progress.held_usd)
 
     def _loads(self, shards: Sequence[Shard], spent: Spending) -> Iterator[Load]:
         recipe, data = self._runtime.recipe, self._runtime.data

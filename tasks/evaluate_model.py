@@ -174,15 +174,7 @@ async def publish_results(
 
 def account(progress: EvaluationProgress) -> dict[str, Any]:
     """What a run paid."""
-    return {
-        "calls": progress.calls,
-        "stored": progress.stored,
-        "tokens": progress.tokens,
-        "usd": round(progress.usd, 6),
-        "uncounted": progress.uncounted,
-        "unpriced": progress.unpriced,
-        "local": progress.local.rows(),
-    }
+    return {**progress.sums, "local": progress.local.rows()}
 
 
 def _bench() -> Bench:

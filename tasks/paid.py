@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from weak2wise_core.accounts import Account
 
@@ -36,8 +37,23 @@ class Paid:
         return sum(account.usd for account in self.accounts.values())
 
     @property
+    def lost(self) -> int:
+        """Tries of this run that gave no reply and may have been charged for."""
+        return sum(account.lost for account in self.accounts.values())
+
+    @property
+    def lost_usd(self) -> float:
+        """What they cost at the most, in US dollars; not in `usd`."""
+        return sum(account.lost_usd for account in self.accounts.values())
+
+    @property
+    def charges(self) -> int:
+        """Calls of this run as a budget counts them: lost tries too."""
+        return sum(account.charges for account in self.accounts.values())
+
+    @property
     def held_usd(self) -> float:
-        """The same as a budget holds it: what servers did not count is taken at its most."""
+        """As a budget holds it: lost tries too; what servers did not count is at its most."""
         return sum(account.held_usd for account in self.accounts.values())
 
     @property
@@ -49,3 +65,17 @@ class Paid:
     def unpriced(self) -> int:
         """Calls paid in this run that are missing in `usd`."""
         return sum(account.unpriced for account in self.accounts.values())
+
+    @property
+    def sums(self) -> dict[str, Any]:
+        """All of these for a reader, as plain values."""
+        return {
+            "calls": self.calls,
+            "stored": self.stored,
+            "tokens": self.tokens,
+            "usd": round(self.usd, 6),
+            "uncounted": self.uncounted,
+            "unpriced": self.unpriced,
+            "lost": self.lost,
+            "lost_usd": round(self.lost_usd, 6),
+        }

@@ -157,8 +157,10 @@ def account(progress: Progress) -> list[dict[str, Any]]:
             "usd": round(one.usd, 6),
             "uncounted": one.uncounted,
             "unpriced": one.unpriced,
+            "lost": one.lost,
+            "lost_usd": round(one.lost_usd, 6),
             "seconds": round(one.seconds, 3),
         }
         for (stage, model), one in progress.accounts.items()
-        if one.calls or one.stored or one.failures
+        if one.charges or one.stored or one.failures
     ] or [{"stage": "", "model": "none asked", "calls": 0, "stored": 0, "usd": 0.0, "seconds": 0.0}]

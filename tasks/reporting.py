@@ -212,6 +212,9 @@ def summary(
         *((f"of them {kind}", count) for kind, count in progress.parts.items() if count),
         ("US dollars paid in this run", known(usd, missing=progress.unpriced, calls=calls)),
     ]
+    if progress.lost:
+        lost = f"{progress.lost}; {progress.lost_usd:.4f} US dollars at the most"
+        rows.append(("tries without a reply that may be charged for, in no figure", lost))
     if missing:
         rows.append(("calls without token counts, in neither figure", missing))
     if published is not None:

@@ -1,4 +1,7 @@
-"""What replies cost: a ledger for a row, an account for a stage and model, a budget for a run."""
+"""What replies cost: a ledger for a row, an account for a stage and model, a budget for a run.
+
+A payment joins the two last for one call.
+"""
 
 import asyncio
 from collections import Counter
@@ -110,13 +113,17 @@ class Account:
     """Calls that ended in an error after all retries."""
     refused: int = 0
     """The part of `failures` that the server will never answer."""
+    lost: int = 0
+    """Tries that gave no reply and may have been charged for: cut, broken off or given up."""
+    lost_usd: float = 0.0
+    """What they cost: as counted by the server, else at the most. It is not in `usd`."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     reasoning_tokens: int = 0
     cached_tokens: int = 0
     usd: float = 0.0
     held_usd: float = 0.0
-    """The same as a budget holds it: what a server did not count is taken at its most."""
+    """As a budget holds it: lost tries too; what a server did not count is taken at its most."""
     uncounted: int = 0
     """Paid calls whose replies count no tokens: what they took is in none of these sums."""
     unpriced: int = 0
@@ -141,6 +148,11 @@ class Account:
             )
         error.model, error.draw = model, draw
         return error
+
+    @property
+    def charges(self) -> int:
+        """Calls as a budget counts them: whatever may have been charged for."""
+        return self.calls + self.lost
 
     def as_plain(self) -> dict[str, Any]:
         """Plain values for JSON, by the names of the fields."""
@@ -231,6 +243,59 @@ class Budget:
             f"of {_or_any(self._settings.calls)} calls and {_or_any(self._settings.usd)} USD. "
             "Every reply is kept: raise the budget and start the same build again to go on"
         )
+
+
+class Payment:
+    """What one call holds of a budget, try by try, and what becomes of it.
+
+    Args:
+        budget: What is held from, and charged.
+        account: Where lost tries and held money are counted.
+        prices: Of the model.
+        worst_usd: The most that one try can cost.
+    """
+
+    def __init__(
+        self, budget: Budget, account: Account, *, prices: Prices, worst_usd: float
+    ) -> None:
+        self._budget = budget
+        self._account = account
+        self._prices = prices
+        self._worst_usd = worst_usd
+        self._held = False
+
+    async def hold(self) -> None:
+        """Hold the worst for the next try, unless a try is held.
+
+        Raises:
+            BudgetReachedError: See `Budget.hold`.
+        """
+        if not self._held:
+            await self._budget.hold(self._worst_usd)
+            self._held = True
+
+    def pay(self, usd: float) -> None:
+        """The try gave a reply, which cost so much."""
+        self._settle(usd, counts=True)
+
+    def lose(self, usage: Usage) -> None:
+        """The try gave none, and may be charged for; without counts, at the most."""
+        if self._held:
+            counted = usage.prompt_tokens and usage.completion_tokens
+            usd = price(usage, self._prices) if counted else self._worst_usd
+            self._account.lost += 1
+            self._account.lost_usd += usd
+            self._settle(usd, counts=True)
+
+    def let_go(self) -> None:
+        """The try gave none, and nobody charges for it."""
+        self._settle(0.0, counts=False)
+
+    def _settle(self, usd: float, *, counts: bool) -> None:
+        if self._held:
+            self._held = False
+            self._account.held_usd += usd
+            self._budget.release(self._worst_usd, paid_usd=usd, counts=counts)
 
 
 def _or_any(cap: float | None) -> str:

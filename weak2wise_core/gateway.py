@@ -11,13 +11,14 @@ from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, Protocol
 
-from weak2wise_core.accounts import Account, Budget, add_to_ledger, price
+from weak2wise_core.accounts import Account, Budget, Payment, add_to_ledger, price
 from weak2wise_core.config import Backend, BudgetSettings, ModelSpec
 from weak2wise_core.errors import (
     ModelError,
     Weak2WiseError,
 )
 from weak2wise_core.llm.protocol import ChatModel, Sampling
+from weak2wise_core.payments import paid_by
 from weak2wise_core.records import ChatReply, Message, Usage
 from weak2wise_core.slots import Errand, Slots
 from weak2wise_core.stores.asking import ask_in_turn
@@ -26,7 +27,7 @@ from weak2wise_core.stores.reply_turns import Turn
 
 TEMPLATE_TOKENS = 64
 """Room for what a chat template adds to a message."""
-LONGEST_REPLY = 32_768
+LONGEST_REPLY = 65_536
 """Tokens that a reply without `max_tokens` is assumed to cost at worst."""
 
 
@@ -116,28 +117,33 @@ class Gateway:
         turn: Turn | None = None,
     ) -> ChatReply | None:
         """One paid call: slot, turn, budget, question, account; None where it is not our turn."""
-        worst = handle.worst_usd(messages)
+        payment = Payment(
+            self._budget,
+            handle.account,
+            prices=handle.spec.usd_per_mtok,
+            worst_usd=handle.worst_usd(messages),
+        )
         async with self.slots.one(current_errand(), vote=handle.votes):
             if turn is not None and not turn.take():
                 return None
-            await self._budget.hold(worst)
-            paid, counts, started = worst, True, time.monotonic()
+            await payment.hold()
+            started = time.monotonic()
             try:
-                reply = await handle.model.chat(
-                    messages, sampling=handle.sampling, draw=draw, affinity=affinity
-                )
-                paid = handle.paid_usd(messages, reply)
+                with paid_by(payment):
+                    reply = await handle.model.chat(
+                        messages, sampling=handle.sampling, draw=draw, affinity=affinity
+                    )
                 seconds = time.monotonic() - started
                 handle.account.add(reply, prices=handle.spec.usd_per_mtok, seconds=seconds)
+                payment.pay(handle.paid_usd(messages, reply))
             except ModelError as error:
-                paid, counts = 0.0, False
+                payment.let_go()
                 failed = handle.account.fail(error, model=handle.name, draw=draw)
                 if failed is error:
                     raise
                 raise failed from error
-            finally:  # a call that is given up may have been charged for, at the most
-                handle.account.held_usd += paid
-                self._budget.release(worst, paid_usd=paid, counts=counts)
+            finally:  # what is held still was given up, and may be charged for
+                payment.lose(Usage())
         return reply
 
 

@@ -126,6 +126,7 @@ def show_result(facts: Mapping[str, Any], console: Console) -> None:
         f"{tokens} tokens{_parts(run)}, {usd} USD, {run['seconds']:.1f} s"
     )
     show_uncounted(run, console)
+    show_lost(run, console)
     show_local(run["local"], console)
     show_warnings(facts["model_changes"], console)
 
@@ -144,6 +145,16 @@ def show_uncounted(run: Mapping[str, Any], console: Console) -> None:
         console.print(
             f"{run['uncounted']:,} of {run['calls']:,} paid calls came without token counts "
             "(`usage`): what they took is in none of these figures; a budget holds them at the most"
+        )
+
+
+def show_lost(run: Mapping[str, Any], console: Console) -> None:
+    """Say how many tries gave no reply and may be charged for, if any did."""
+    if run["lost"]:
+        console.print(
+            f"{run['lost']:,} tries gave no reply and may be charged for all the same (cut, broken "
+            f"off or given up): {run['lost_usd']:.4f} USD at the most, in none of these figures; "
+            "a budget counts them"
         )
 
 

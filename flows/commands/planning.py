@@ -136,12 +136,7 @@ async def _ask(
         "pilot": {
             "questions": [one.id for one in chosen],
             "failed": lost,
-            "calls": progress.calls,
-            "stored": progress.stored,
-            "tokens": progress.tokens,
-            "usd": round(progress.usd, 6),
-            "uncounted": progress.uncounted,
-            "unpriced": progress.unpriced,
+            **progress.sums,
             "accounts": account(progress),
         },
         "model_changes": [change.as_dict() for change in changes],

@@ -158,12 +158,7 @@ def _facts(
         "state": state.name,
         "message": state.message or "",
         "run": {
-            "calls": models.calls,
-            "stored": models.stored,
-            "tokens": models.tokens,
-            "usd": round(models.usd, 6),
-            "uncounted": models.uncounted,
-            "unpriced": models.unpriced,
+            **models.sums,
             "seconds": round(seconds, 3),
             "accounts": account(models),
         },

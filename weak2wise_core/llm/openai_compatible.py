@@ -37,6 +37,7 @@ from weak2wise_core.llm.retrying import (
     final_error,
 )
 from weak2wise_core.llm.streaming import CompletionAssembler, EventReader
+from weak2wise_core.payments import before_next_try, lose_try
 from weak2wise_core.records import ChatReply, Message
 
 _PATH = "/chat/completions"
@@ -104,6 +105,8 @@ class OpenAIModel:
                 self._ever_answered = True
                 return outcome
             tries += 1
+            if outcome.may_cost:
+                lose_try(outcome.usage)
             error = final_error(
                 outcome,
                 spec=self._spec,
@@ -115,6 +118,7 @@ class OpenAIModel:
             if error is not None:
                 raise error
             await self._wait(outcome, tries=tries)
+            await before_next_try()
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -206,6 +210,8 @@ class OpenAIModel:
                 address=address,
                 status=httpx2.codes.OK,
                 foreign=isinstance(error, ForeignReplyError),
+                may_cost=error.may_cost,
+                usage=error.usage,
             )
         except _CONNECTION_ERRORS as error:
             return failure_of_connection(error, address=address)

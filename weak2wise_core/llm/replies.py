@@ -34,9 +34,31 @@ _ABSURD = 1 << 40
 class ReplyFormatError(ValueError):
     """A server sent something that is no chat completion."""
 
+    usage: Usage = Usage()
+    """What the server counted for it all the same."""
+
+    @property
+    def may_cost(self) -> bool:
+        """Whether the server may charge for it."""
+        return True
+
 
 class ForeignReplyError(ReplyFormatError):
     """A server sent neither a completion nor an error, whole: it may be another kind of server."""
+
+    @property
+    def may_cost(self) -> bool:
+        """Only if it counted tokens: there is no text of a model in it."""
+        return self.usage.counted
+
+
+class ReportedError(ReplyFormatError):
+    """A server sent an error in place of a completion."""
+
+    @property
+    def may_cost(self) -> bool:
+        """Only if it counted tokens: there is no text of a model in it."""
+        return self.usage.counted
 
 
 def decode_json(data: bytes) -> Any:
@@ -75,6 +97,14 @@ def parse_completion(obj: Mapping[str, Any]) -> ChatReply:
     Raises:
         ReplyFormatError: The object reports an error, has no choice, or its text is not text.
     """
+    try:
+        return _parsed(obj)
+    except ReplyFormatError as error:
+        error.usage = parse_usage(_mapping(obj).get("usage"))
+        raise
+
+
+def _parsed(obj: Mapping[str, Any]) -> ChatReply:
     choice = _first_choice(obj)
     if str(choice.get("finish_reason")) in _BROKEN_OFF:
         raise ReplyFormatError(f"the server broke off ({choice['finish_reason']})")
@@ -160,7 +190,7 @@ def _first_choice(obj: object) -> Mapping[str, Any]:
     first = choices[0] if isinstance(choices, list | tuple) and choices else None
     message = error_message(obj) or error_message(first)
     if message is not None:
-        raise ReplyFormatError(f"the reply reports an error: {message}")
+        raise ReportedError(f"the reply reports an error: {message}")
     if "choices" not in obj:
         raise ForeignReplyError(f"the reply has no choices: {shortened(str(obj), limit=100)}")
     if not isinstance(first, Mapping):

@@ -3,7 +3,7 @@
 import errno
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
@@ -21,9 +21,11 @@ from weak2wise_core.errors import (
 )
 from weak2wise_core.llm.replicas import shown_address
 from weak2wise_core.llm.replies import shortened
+from weak2wise_core.records import Usage
 
 _GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
 _PASSING_STATUSES = frozenset({408, 409, 425, 429})
+_GIVEN_UP_ON_THE_WAY = frozenset({504, 524})  # by a proxy: the model may be writing still
 _FATAL_STATUSES = frozenset({401, 402, 403, 404, 405, 410})
 _NEVER_CONNECTED = (
     aiohttp.ClientConnectorError,
@@ -67,6 +69,10 @@ class Failure:
     """Seconds that the server asked us to wait."""
     foreign: bool = False
     """What came, whole, was no reply of such a server at all: a page of HTML, another JSON."""
+    may_cost: bool = False
+    """Whether the server may charge for the try: it had the request, and did not refuse it."""
+    usage: Usage = field(default_factory=Usage)
+    """What the server counted for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +162,7 @@ def failure_of_status(
         address=address,
         status=status,
         retry_after_s=wait_s,
+        may_cost=status in _GIVEN_UP_ON_THE_WAY,
     )
 
 
@@ -171,10 +178,12 @@ def failure_of_connection(error: BaseException, *, address: str) -> Failure:
     if getattr(root, "errno", None) in {errno.EMFILE, errno.ENFILE}:
         cause = "too many open files; raise `ulimit -n` or lower execution.in_flight"
         return Failure(kind=FailureKind.PASSING, cause=cause, address=address)
+    reached = not isinstance(root, _NEVER_CONNECTED)
     return Failure(
-        kind=FailureKind.UNREACHED if isinstance(root, _NEVER_CONNECTED) else FailureKind.PASSING,
+        kind=FailureKind.PASSING if reached else FailureKind.UNREACHED,
         cause=_in_words(root),
         address=address,
+        may_cost=reached,
     )
 
 

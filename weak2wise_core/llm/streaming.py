@@ -11,6 +11,7 @@ from typing import Any
 from weak2wise_core.llm.replies import (
     REASONING_FIELDS,
     ReplyFormatError,
+    ReportedError,
     decode_json,
     error_message,
 )
@@ -73,7 +74,10 @@ class CompletionAssembler:
             raise ReplyFormatError(f"an event of the stream holds a {type(chunk).__name__}")
         message = error_message(chunk)
         if message is not None:
-            raise ReplyFormatError(f"the stream reports an error: {message}")
+            wrote = any(self._texts.values())
+            raise (ReplyFormatError if wrote else ReportedError)(
+                f"the stream reports an error: {message}"
+            )
         self._model = self._model or chunk.get("model")
         self._usage = chunk.get("usage") or self._usage
         for choice in chunk.get("choices") or ():

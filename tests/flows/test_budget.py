@@ -1,0 +1,57 @@
+"""Laws of a build on a budget whose server loses replies that it charges for."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.loopback import LoopbackServer
+from benchmarks.loopback_replies import Fault, FaultPlan
+from tasks.progress import Progress, account
+from tests.flows.auditing import file_bytes
+from tests.flows.orchard import USAGE, answer, recipe_for, rows, write_rows
+
+pytestmark = pytest.mark.slow
+
+Build = Callable[..., Awaitable[Any]]
+LOST = [Fault.CUT_BODY, Fault.EMPTY_CHOICES, Fault.RESET]
+MOST_TOKENS = 500
+ENTRY = {
+    "usd_per_mtok": {"input": 1.0, "output": 10.0},
+    "max_tokens": MOST_TOKENS,
+    "retries": 9,
+}
+EACH_USD = (USAGE["prompt_tokens"] + 10 * USAGE["completion_tokens"]) / 1e6
+CAPS = (0.03, 0.05, 50.0)
+TRAINED_ON = ("train.parquet", "train.jsonl")
+
+
+async def test_lost_replies_do_not_cross_a_budget(build: Build, tmp_path: Path) -> None:
+    """However often the build is started again; what the server charges is below what is held.
+
+    The dataset is that of a server that loses nothing.
+    """
+    questions = write_rows(tmp_path / "q.jsonl", rows(12))
+    with LoopbackServer(answer) as server:
+        recipe = recipe_for(server.base_url, questions, entry=ENTRY)
+        state = await build(recipe, data=tmp_path / "undisturbed")
+        expected = file_bytes((await state.aresult()).folder)
+    names, lost = [], 0
+    for cap in CAPS:
+        progress, faults = Progress(), FaultPlan(rates=dict.fromkeys(LOST, 0.1), seed=5)
+        with LoopbackServer(answer, faults=faults) as server:
+            recipe = recipe_for(server.base_url, questions, entry=ENTRY, budget={"usd": cap})
+            state = await build(recipe, progress=progress)
+        names.append(state.name)
+        charged = len(server.requests)
+        assert progress.calls + progress.lost == charged
+        assert EACH_USD * charged <= progress.held_usd <= cap
+        assert sum(row.get("lost", 0) for row in account(progress)) == progress.lost
+        lost += progress.lost
+    assert names == ["StoppedAtBudget", "StoppedAtBudget", "Completed"]
+    assert lost > 0
+    found = file_bytes((await state.aresult()).folder)
+    assert {name: found[name] for name in TRAINED_ON} == {
+        name: expected[name] for name in TRAINED_ON
+    }
