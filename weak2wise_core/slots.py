@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from enum import IntEnum
+from typing import TypeAlias
 
 
 class Urgency(IntEnum):
@@ -37,10 +38,21 @@ class Errand:
         return Urgency.VOTE if vote else Urgency.NEEDED
 
     def abandon(self) -> None:
-        """Take no slot from now on; a call that has one was sent, and its reply is kept."""
+        """Take no slot from now on; a call that has one was sent, and its reply is kept.
+
+        Whoever waits for a slot is cancelled as soon as no call has one: it may be that the same
+        task waits for both, and would cancel the other.
+        """
         self.abandoned = True
-        for ticket in self._waiting:
-            ticket.cancel()
+        self._leave()
+
+    def _leave(self) -> None:
+        if self.abandoned and not self.in_flight:
+            for ticket in self._waiting:
+                ticket.cancel()
+
+
+_Ticket: TypeAlias = "tuple[Errand, asyncio.Future[None]]"
 
 
 class Slots:
@@ -53,7 +65,7 @@ class Slots:
             count: Calls at once.
         """
         self._free = count
-        self._queues: tuple[deque[asyncio.Future[None]], ...] = tuple(deque() for _ in Urgency)
+        self._queues: tuple[deque[_Ticket], ...] = tuple(deque() for _ in Urgency)
 
     @property
     def spare(self) -> int:
@@ -73,22 +85,24 @@ class Slots:
             yield
         finally:
             errand.in_flight -= 1
+            errand._leave()  # noqa: SLF001 - errands are ours
             self._give()
 
     def promote(self, errand: Errand) -> None:
         """A speculative errand is needed now: its calls move up in the queue."""
         errand.speculative = False
-        for ticket, vote in errand._waiting.items():  # noqa: SLF001 - errands are ours
-            self._queues[errand.urgency(vote=vote)].append(ticket)
+        for ticket, vote in errand._waiting.items():  # noqa: SLF001
+            self._queues[errand.urgency(vote=vote)].append((errand, ticket))
 
     async def _take(self, errand: Errand, *, vote: bool) -> None:
-        if errand.abandoned:
+        if errand.abandoned and not errand.in_flight:
             raise asyncio.CancelledError
-        if self._free:  # nobody waits: a slot that is given back goes to whoever does
+        if self._free and not errand.abandoned:  # nobody waits: whoever does gets what is given
             self._free -= 1
             return
         ticket: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queues[errand.urgency(vote=vote)].append(ticket)
+        if not errand.abandoned:
+            self._queues[errand.urgency(vote=vote)].append((errand, ticket))
         errand._waiting[ticket] = vote  # noqa: SLF001
         try:
             await ticket
@@ -102,7 +116,8 @@ class Slots:
     def _give(self) -> None:
         for queue in self._queues:
             while queue:
-                if not (ticket := queue.popleft()).done():
+                errand, ticket = queue.popleft()
+                if not (ticket.done() or errand.abandoned):
                     ticket.set_result(None)
                     return
         self._free += 1

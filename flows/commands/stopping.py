@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from flows.starting import INTERRUPTED, SIGNALS, TERMINATED
+from weak2wise_core.errors import BuildError
 
 R = TypeVar("R")
 
@@ -54,10 +55,17 @@ def clean_stop(
 
     Raises:
         typer.Exit: It was interrupted (130) or terminated (143).
+        BuildError: It was cancelled, and nobody asked for it: that is no stop but a fault.
     """
     try:
         yield
     except (KeyboardInterrupt, asyncio.CancelledError) as stop:
+        if isinstance(stop, asyncio.CancelledError) and not stopped_by:
+            raise BuildError(
+                f"the {what} was cancelled though nobody stopped it, which is a fault of this "
+                f"program: please report it. {kept.capitalize()} is kept; start the same {what} "
+                "again to go on"
+            ) from stop
         console.print(
             f"stopped; {kept} is kept. Start the same {what} again to go on", soft_wrap=True
         )

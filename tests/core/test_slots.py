@@ -77,6 +77,32 @@ async def test_an_abandoned_errand_takes_no_slot() -> None:
     assert slots.spare == 1
 
 
+async def test_what_an_abandoned_errand_has_sent_is_not_cut_off_by_what_it_has_not() -> None:
+    """Two votes of one task: the one that waits is cancelled when the other is done."""
+    slots, guess, log = Slots(1), Errand(speculative=True), list[str]()
+    sent, answered = asyncio.Event(), asyncio.Event()
+
+    async def first() -> None:
+        async with slots.one(guess, vote=True):
+            sent.set()
+            await answered.wait()
+            log.append("kept")
+
+    both = [asyncio.create_task(first())]
+    await sent.wait()
+    both.append(asyncio.create_task(hold(slots, guess, log, "second", vote=True)))
+    await asyncio.sleep(0)
+    guess.abandon()
+    both.append(asyncio.create_task(hold(slots, guess, log, "third", vote=True)))
+    await asyncio.sleep(0)
+    assert not any(one.done() for one in both)
+    answered.set()
+    await asyncio.wait(both)
+    assert log == ["kept"]
+    assert [one.cancelled() for one in both] == [False, True, True]
+    assert slots.spare == 1
+
+
 @pytest.mark.parametrize("seed", range(20))
 async def test_no_slot_is_lost_or_made(seed: int) -> None:
     """Whatever is cancelled, promoted or abandoned, in the end all slots are free again."""

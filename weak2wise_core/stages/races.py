@@ -5,7 +5,7 @@ guessed, so that its rows are the same with and without guesses, on any machine.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from weak2wise_core.gateway import run_errand
@@ -42,7 +42,7 @@ class _Asked(Generic[A]):
             return await ask(cell)
 
         self.task = asyncio.ensure_future(run())
-        if guess:  # a guess that fails is asked again when its turn comes, and fails then
+        if guess:  # a guess that failed is an error only when its turn comes
             self.task.add_done_callback(lambda task: task.cancelled() or task.exception())
 
 
@@ -59,6 +59,7 @@ async def run_race(race: Race, ask: Ask[A], *, slots: Slots | None = None) -> di
     """
     answers: dict[Cell, A] = {}
     started: dict[Cell, _Asked[A]] = {}
+    dropped: list[_Asked[A]] = []
     try:
         while (cell := race.next_cell()) is not None:
             asked = started.get(cell) or _Asked(ask, cell, guess=False)
@@ -70,10 +71,12 @@ async def run_race(race: Race, ask: Ask[A], *, slots: Slots | None = None) -> di
             del started[cell]
             race.record(cell, answers[cell].verdict)
             for other in [one for one in started if not race.can_matter(one)]:
-                started[other].errand.abandon()
+                # should it matter again, after a level that cannot be judged, it is asked anew
+                dropped.append(started.pop(other))
+                dropped[-1].errand.abandon()
         return answers
     finally:
-        await _leave(started)
+        await _leave([*dropped, *started.values()])
 
 
 def _guess(
@@ -89,14 +92,14 @@ def _guess(
             started[cell] = _Asked(ask, cell, guess=True)
 
 
-async def _leave(started: dict[Cell, _Asked[A]]) -> None:
+async def _leave(behind: Sequence[_Asked[A]]) -> None:
     """Leave no call behind: what waits is given up, what was sent is paid for and kept."""
-    for asked in started.values():
+    for asked in behind:
         asked.errand.abandon()
         if not asked.errand.in_flight:
             asked.task.cancel()
     try:
-        await asyncio.gather(*(asked.task for asked in started.values()), return_exceptions=True)
+        await asyncio.gather(*(asked.task for asked in behind), return_exceptions=True)
     finally:
-        for asked in started.values():
+        for asked in behind:
             asked.task.cancel()

@@ -11,7 +11,7 @@ from weak2wise_core.errors import TransientModelError
 from weak2wise_core.gateway import current_errand
 from weak2wise_core.racing import Cell, Entrant, Race
 from weak2wise_core.records import Verdict
-from weak2wise_core.slots import Slots
+from weak2wise_core.slots import Errand, Slots
 from weak2wise_core.stages.races import run_race
 
 SETTINGS = StepMaskSettings(granularity=6)
@@ -99,6 +99,49 @@ async def test_a_guess_that_fails_matters_only_if_it_is_needed(seed: int) -> Non
     with pytest.raises(TransientModelError):
         await broken.run(guess=True)
     assert broken.slots.spare == 9
+
+
+class Doubtful(Table):
+    """A table in which some levels cannot be judged, with two votes on every answer."""
+
+    def __init__(self, seed: int, *, slots: Slots) -> None:
+        super().__init__(seed, slots=slots)
+        self.rng = random.Random(seed)
+        for cell in self.verdicts:
+            if self.rng.random() < 1 / 7:
+                self.verdicts[cell] = Verdict.UNJUDGED
+
+    async def ask(self, cell: Cell) -> Answer:
+        """One slot after the other."""
+        for vote in (False, True, True):
+            async with self.slots.one(current_errand(), vote=vote):
+                await asyncio.sleep(self.rng.random() / 500)
+        return Answer(self.verdicts[cell])
+
+    async def others(self) -> None:
+        """Somebody else's calls, so that guesses wait for slots."""
+        for _ in range(30):
+            async with self.slots.one(Errand()):
+                await asyncio.sleep(self.rng.random() / 500)
+            await asyncio.sleep(self.rng.random() / 500)
+
+
+async def test_a_level_that_nobody_can_judge_brings_dropped_guesses_back() -> None:
+    """It ends the leader, so that candidates which were out can win again, and are asked."""
+
+    async def both(seed: int) -> None:
+        plain, quick = Doubtful(seed, slots=Slots(1)), Doubtful(seed, slots=Slots(6))
+        without = await plain.run(guess=False)
+        traffic = [asyncio.create_task(quick.others()) for _ in range(5)]
+        with_guesses = await quick.run(guess=True)
+        for one in traffic:
+            one.cancel()
+        await asyncio.gather(*traffic, return_exceptions=True)
+        assert list(with_guesses.items()) == list(without.items())
+        assert quick.slots.spare == 6
+
+    for first in range(0, 160, 40):
+        await asyncio.gather(*(both(seed) for seed in range(first, first + 40)))
 
 
 async def test_a_cancelled_race_leaves_no_task_behind() -> None:
