@@ -211,10 +211,11 @@ def _joined(found: Sequence[Delivery | BaseException]) -> Round:
 def _reached(recipe: Recipe, spent: Spending) -> str:
     usd, calls = recipe.budget.usd, recipe.budget.calls
     return (
-        f"the budget is reached: {spent.calls} calls and {spent.usd:.4f} USD were spent of "
-        f"{'unlimited' if calls is None else calls} calls and "
+        f"the budget of this run is reached: {spent.calls} calls and {spent.usd:.4f} USD were "
+        f"spent of {'unlimited' if calls is None else calls} calls and "
         f"{'unlimited' if usd is None else usd} USD, and what is left is too little for every "
-        "process. Every reply is kept: raise the budget and start the same build again to go on"
+        "process. Every reply is kept: start the same build again to go on with as much once "
+        "more, or raise the budget first"
     )
 
 

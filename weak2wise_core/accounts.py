@@ -24,9 +24,14 @@ REFUSALS_THAT_STOP_A_BUILD = 20
 
 
 def price(usage: Usage, prices: Prices) -> float:
-    """What a reply costs, in US dollars, by the recipe's prices."""
+    """What a reply costs, in US dollars, by the recipe's prices.
+
+    Most servers count cached tokens among those of the prompt; one that names more of them than
+    the prompt has does not.
+    """
     cached_price = prices.input if prices.cached_input is None else prices.cached_input
-    fresh = usage.prompt_tokens - usage.cached_tokens
+    apart = usage.cached_tokens > usage.prompt_tokens
+    fresh = usage.prompt_tokens - (0 if apart else usage.cached_tokens)
     micro = fresh * prices.input + usage.cached_tokens * cached_price
     return (micro + usage.completion_tokens * prices.output) / 1_000_000
 
@@ -200,7 +205,7 @@ class Budget:
         """
         while self._crosses(worst_usd):
             if not self._in_flight or self._calls_used_up():
-                raise BudgetReachedError(self._message())
+                raise BudgetReachedError(self._message(worst_usd))
             change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(change)
             await change
@@ -237,11 +242,13 @@ class Budget:
         over_usd = usd is not None and self._spent_usd + self._held_usd + worst_usd > usd
         return over_usd or (calls is not None and self._calls + 1 > calls)
 
-    def _message(self) -> str:
+    def _message(self, worst_usd: float) -> str:
         return (
-            f"the budget is reached: {self._calls} calls and {self._spent_usd:.4f} USD were spent "
-            f"of {_or_any(self._settings.calls)} calls and {_or_any(self._settings.usd)} USD. "
-            "Every reply is kept: raise the budget and start the same build again to go on"
+            f"the budget of this run is reached: {self._calls} calls and {self._spent_usd:.4f} USD "
+            f"were spent of {_or_any(self._settings.calls)} calls and "
+            f"{_or_any(self._settings.usd)} USD, and the next call may cost {worst_usd:.4f} USD. "
+            "Every reply is kept: start the same build again to go on with as much once more, or "
+            "raise the budget first"
         )
 
 

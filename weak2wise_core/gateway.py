@@ -179,7 +179,9 @@ class ModelHandle:
 
     @property
     def _longest_reply(self) -> int:
-        return self.sampling.max_tokens or LONGEST_REPLY
+        # newer servers know the limit by another name, which a recipe gives in extra_body
+        named = self.spec.extra_body.get("max_completion_tokens")
+        return self.sampling.max_tokens or (named if isinstance(named, int) else LONGEST_REPLY)
 
     def paid_usd(self, messages: Sequence[Message], reply: ChatReply) -> float:
         """What a call is held to have cost: a count that the server left out is taken at its most.

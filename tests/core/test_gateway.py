@@ -17,7 +17,7 @@ from weak2wise_core.errors import (
     RequestRefusedError,
     TransientModelError,
 )
-from weak2wise_core.gateway import Gateway, ModelHandle
+from weak2wise_core.gateway import LONGEST_REPLY, Gateway, ModelHandle
 from weak2wise_core.llm.scripted import ScriptedModel
 from weak2wise_core.records import ChatReply, FinishReason, Message, Usage
 from weak2wise_core.stores.replies import ReplyStore
@@ -114,6 +114,36 @@ async def test_replies_without_token_counts_are_counted(prices: Prices, unpriced
     account = handle.account
     assert (account.calls, account.uncounted, account.unpriced) == (3, 2, unpriced)
     assert account.prompt_tokens == 1000
+
+
+def test_no_reply_costs_less_than_nothing() -> None:
+    """Where a server leaves cached tokens out of the prompt's, both are paid for."""
+    apart = Usage(prompt_tokens=10, cached_tokens=1000)
+    assert price(apart, PRICES) == pytest.approx((10 * 1.0 + 1000 * 0.5) / 1e6)
+
+
+@pytest.mark.parametrize(
+    ("limits", "longest"),
+    [
+        ({"max_tokens": 7}, 7),
+        ({"extra_body": {"max_completion_tokens": 9}}, 9),
+        ({"max_tokens": 7, "extra_body": {"max_completion_tokens": 9}}, 7),
+        ({"extra_body": {"max_completion_tokens": "x"}}, LONGEST_REPLY),
+        ({}, LONGEST_REPLY),
+    ],
+)
+def test_the_worst_call_is_as_long_as_the_recipe_allows(
+    limits: dict[str, object], longest: int
+) -> None:
+    """By either name of the limit; without one, as long as servers write."""
+    handle = Gateway(in_flight=1).handle(
+        ScriptedModel(lambda *_: reply()), spec=spec(**limits), name="m", stage="s"
+    )
+    least = Gateway(in_flight=1).handle(
+        ScriptedModel(lambda *_: reply()), spec=spec(max_tokens=1), name="m", stage="s"
+    )
+    more = handle.worst_usd(HELLO) - least.worst_usd(HELLO)
+    assert more == pytest.approx((longest - 1) * 2.0 / 1e6)
 
 
 def test_cached_tokens_cost_as_input_where_no_price_is_given() -> None:

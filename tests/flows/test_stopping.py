@@ -35,7 +35,7 @@ def test_a_cancellation_that_nobody_asked_for_is_an_error() -> None:
     """It is not passed off as a stop: whoever waits for the build would not look for a fault."""
     said = io.StringIO()
     with (
-        pytest.raises(BuildError, match="nobody stopped it.*Every reply is kept"),
+        pytest.raises(BuildError, match=r"nobody stopped it.*Every reply is kept"),
         clean_stop("build", [], Console(file=said)),
     ):
         raise asyncio.CancelledError
