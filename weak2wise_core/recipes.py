@@ -39,7 +39,7 @@ def load_recipe(
     try:
         content = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError) as error:
-        raise RecipeError(f"recipe {path} is not YAML: {error}") from error
+        raise RecipeError(f"recipe {path} is not YAML: {yaml_fault(error)}") from None
     if not isinstance(content, dict):
         raise RecipeError(f"recipe {path} holds no keys; see deployments/recipes for examples")
     for key, value in (overrides or {}).items():
@@ -64,6 +64,16 @@ def parse_recipe(
     except ValidationError as error:
         faults = "\n".join(_fault(item) for item in error.errors(include_input=False))
         raise RecipeError(f"{source} is not a valid recipe:\n{faults}") from error
+
+
+def yaml_fault(error: Exception) -> str:
+    """What is wrong with a text that is not YAML, and where; without its words.
+
+    The parser's own message shows the line, in which somebody may have put a key.
+    """
+    problem = getattr(error, "problem", None) or type(error).__name__
+    mark = getattr(error, "problem_mark", None)
+    return problem if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: {problem}"
 
 
 def _fault(item: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from flows.commands.running import outcome_of, run_flow
 from weak2wise_core.config import Recipe, Settings
 from weak2wise_core.errors import RecipeError
 from weak2wise_core.recipe_files import check_files, trust_command_line
-from weak2wise_core.recipes import load_recipe
+from weak2wise_core.recipes import load_recipe, yaml_fault
 
 R = TypeVar("R", bound=Settings)
 
@@ -69,7 +69,8 @@ def read_recipe(
         try:
             changes[key] = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise RecipeError(f"--set {item}: the value is not YAML: {error}") from error
+            fault = yaml_fault(error)
+            raise RecipeError(f"--set {key}: the value is not YAML: {fault}") from None
     if limit is not None:
         changes["questions.limit"] = limit
     trust_command_line(path, _texts(list(changes.values())))

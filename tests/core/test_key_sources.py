@@ -1,6 +1,7 @@
 """Laws of where a model's key comes from: a recipe names it, in one way, and never holds it."""
 
 import logging
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tests.core.llm.asking import CANARY, FAST, ask, spec_of
 from weak2wise_core.config import ModelSpec
 from weak2wise_core.errors import FatalModelError, RecipeError
 from weak2wise_core.llm.openai_compatible import OpenAIModel
-from weak2wise_core.recipes import load_recipe
+from weak2wise_core.recipes import load_recipe, parse_recipe
 
 SERVED = {"backend": "openai", "model": "m", "base_urls": ["http://127.0.0.1:9/v1"]}
 
@@ -34,6 +35,81 @@ def test_a_key_is_named_once_and_by_a_name(keys: dict[str, str]) -> None:
     """Two sources, a key in place of a name, and the engine's own passwords are refused."""
     with pytest.raises(ValidationError):
         ModelSpec.model_validate(SERVED | keys)
+
+
+KEPT = {"extra_body": {"x": {"y": [{"token": CANARY}]}}}
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"base_urls": [f"https://user:{CANARY}@h/v1"]}, "base_urls.0 holds a user or password"),
+        ({"base_urls": ["http://h", f"http://{CANARY}@h"]}, "base_urls.1 holds a user or"),
+        ({"base_urls": [f"http://me:half/{CANARY}@h"]}, "base_urls.0 holds a user or password"),
+        ({"base_urls": [f"me:{CANARY}@h/v1"]}, "base_urls.0 does not begin with http"),
+        ({"base_urls": [f"http://h/v1?v=1&api-key={CANARY}"]}, "base_urls.0 holds the parameter"),
+        ({"base_urls": [f"http://h/v1?SIG={CANARY}"]}, "'SIG'"),
+        ({"base_urls": [f"http://h/v1?api%5Fkey={CANARY}"]}, "'api_key'"),
+        ({"base_urls": [f"http://h/v1#access_token={CANARY}"]}, "'access_token'"),
+        ({"extra_body": {"api_key": CANARY}}, "extra_body.api_key:"),
+        ({"extra_body": {"a": {"Ocp-Apim-Subscription-Key": CANARY}}}, "extra_body.a.Ocp-Apim"),
+        ({"extra_body": {"headers": {"Authorization": f"Bearer {CANARY}"}}}, "s.Authorization:"),
+        ({"extra_body": {"auth": {"value": CANARY}}}, "extra_body.auth:"),
+        ({"extra_body": {"properties": {"apiKey": CANARY}}}, "extra_body.properties.apiKey:"),
+        (KEPT, "extra_body.x.y.0.token:"),
+    ],
+)
+def test_a_recipe_that_holds_a_key_is_refused_without_repeating_it(
+    change: dict[str, Any], place: str
+) -> None:
+    """The place is named, in every form in which the error could be shown, and never the value."""
+    with pytest.raises(ValidationError) as direct:
+        ModelSpec.model_validate(SERVED | change)
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe({"models": {"weak": SERVED | change}})
+    shown = "".join(traceback.format_exception(caught.value)) + str(direct.value)
+    assert place in str(caught.value)
+    assert "does not begin" in place or "api_key_env or api_key_block" in str(caught.value)
+    assert CANARY not in shown
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"max_tokens": 5, "top_k": 4, "stop_token_ids": [1], "skip_special_tokens": False},
+        {"tokenizer": "t", "keyword": "k", "prompt_cache_key": "c", "author": "a", "monkey": 1},
+        {
+            "eos_token": "</s>",
+            "truncate_prompt_tokens": 3,
+            "tokens": 4,
+            "keys": 2,
+            "valid_token": 1,
+        },
+        {"guided_json": {"properties": {"token": {"type": "string"}}, "required": ["token"]}},
+    ],
+)
+def test_names_that_are_no_credentials_pass(extra: dict[str, Any]) -> None:
+    """Tokens that are counted, keys that sort, and names that a JSON schema describes."""
+    urls = ["http://h/v1?api-version=2", "http://h:80/keys/token"]
+    assert ModelSpec.model_validate(SERVED | {"base_urls": urls, "extra_body": extra})
+
+
+def test_an_extra_body_that_contains_itself_is_refused() -> None:
+    """YAML can say that; no request can hold it."""
+    endless: dict[str, Any] = {}
+    endless["again"] = [endless]
+    with pytest.raises(ValidationError, match="contains itself"):
+        ModelSpec.model_validate(SERVED | {"extra_body": endless})
+
+
+@pytest.mark.parametrize("text", [f"a: b: {CANARY}", f"a: '{CANARY}", f"a: [{CANARY}", "a: \x00"])
+def test_a_file_that_is_not_yaml_is_not_repeated(tmp_path: Path, text: str) -> None:
+    """The line and what is wrong there are enough."""
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    with pytest.raises(RecipeError, match="not YAML") as caught:
+        load_recipe(path)
+    assert CANARY not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize("backend", ["transformers", "testbed"])

@@ -1,11 +1,13 @@
 """Laws of the command line: one clear sentence and the right exit code."""
 
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import yaml
 from typer.testing import CliRunner
 
 from flows.commands.app import app
+from tests.core.llm.asking import CANARY
 from weak2wise_core.errors import Weak2WiseError
 
 runner = CliRunner()
@@ -203,6 +206,59 @@ def test_bad_usage_is_one_sentence_and_exit_code_2(
     got, output = invoke("plan", paper_recipe, *change)
     assert got == code
     assert found in output
+
+
+@pytest.mark.parametrize("command", ["plan", "build", "doctor"])
+@pytest.mark.parametrize(
+    ("role", "change", "place"),
+    [
+        ("weak", {"base_urls": [f"http://u:{CANARY}@127.0.0.1:9/v1"]}, "models.weak: base_urls.0"),
+        ("judge", {"base_urls": [f"http://127.0.0.1:9/v1?key={CANARY}"]}, "the parameter 'key'"),
+        ("judge", {"extra_body": {"x": [{"api_key": CANARY}]}}, "extra_body.x.0.api_key:"),
+        ("weak", {"api_key": CANARY}, "models.weak.api_key: unknown key"),
+    ],
+)
+def test_a_key_in_a_recipe_is_refused_and_shown_nowhere(
+    paper_recipe: Path,
+    command: str,
+    role: str,
+    change: dict[str, Any],
+    place: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The command says where it is; neither output, log nor data folder holds it."""
+    caplog.set_level(logging.DEBUG)
+    content = yaml.safe_load(paper_recipe.read_text())
+    content["models"][role] |= change
+    recipe = lines(paper_recipe.with_name("keyed.json"), [content])
+    data = paper_recipe.parent / "data"
+    code, output = invoke(command, recipe, "--data-dir", data, "--json")
+    assert code == 2
+    assert place in output
+    assert CANARY not in output + caplog.text
+    assert not data.exists()
+
+
+def test_a_key_on_the_command_line_or_from_a_form_is_not_repeated(paper_recipe: Path) -> None:
+    """`--set`, `--base-url`, and what the engine says of a recipe that was submitted to it."""
+    from prefect.exceptions import ParameterTypeError
+
+    from flows.build import weak2wise
+
+    body = f"models.weak.extra_body={{token: {CANARY}}}"
+    address = f"http://127.0.0.1:9/v1?token={CANARY}"
+    shown = [
+        invoke("plan", paper_recipe, "--set", body),
+        invoke("plan", paper_recipe, "--set", body.removesuffix("}")),
+        invoke("evaluate", "m", "--base-url", address, "--benchmark", "math500=absent"),
+    ]
+    assert [code for code, _ in shown] == [2, 2, 2]
+    content = yaml.safe_load(paper_recipe.read_text())
+    content["models"]["weak"]["base_urls"] = [address]
+    with pytest.raises(ParameterTypeError, match=r"recipe\.models\.weak: .*base_urls\.0") as caught:
+        weak2wise.validate_parameters({"recipe": content})
+    said = "".join(traceback.format_exception(caught.value))
+    assert CANARY not in said + "".join(output for _, output in shown)
 
 
 def test_every_command_has_help_with_an_example() -> None:

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from weak2wise_core.config.base import Name, PositiveInt, Settings
+from weak2wise_core.config.credentials import ADVICE, credentials_in, fault_of_address
 
 
 class Backend(StrEnum):
@@ -65,7 +66,7 @@ class ModelSpec(Settings):
     backend: Backend = Field(description="openai (any compatible server), transformers or testbed")
     model: str = Field(min_length=1, description="model id, hub id or folder")
     base_urls: tuple[str, ...] = Field(
-        (), description="openai only: one address per replica, with /v1 where the server wants it"
+        (), description="openai only: one address per replica, with /v1 where wanted; no key in it"
     )
     api_key_env: str | None = Field(
         None,
@@ -85,7 +86,7 @@ class ModelSpec(Settings):
     seed: int | None = Field(None, description="sent as seed + draw, for servers that honour seeds")
     stream: bool = Field(False, description="ask for a stream; some endpoints answer no other way")
     extra_body: dict[str, Any] = Field(
-        default_factory=dict, description="further fields of the request, passed through"
+        default_factory=dict, description="further fields of the request, passed through; no key"
     )
     tokenizer: str | None = Field(
         None, description="hub id or folder of the tokenizer; `model` where absent"
@@ -117,9 +118,23 @@ class ModelSpec(Settings):
             raise ValueError(
                 f"{', '.join(sorted(served))}: only a model with backend openai reads this"
             )
-        for url in self.base_urls:
+        for number, url in enumerate(self.base_urls):
             if not url.startswith(("http://", "https://")):
-                raise ValueError(f"base_urls: {url!r} does not begin with http:// or https://")
+                raise ValueError(f"base_urls.{number} does not begin with http:// or https://")
+        return self
+
+    @model_validator(mode="after")
+    def _no_key_itself(self) -> Self:
+        """Messages repeat no value: they are shown, logged and kept."""
+        for number, url in enumerate(self.base_urls):
+            if fault := fault_of_address(url):
+                raise ValueError(f"base_urls.{number} holds {fault}: {ADVICE}")
+        try:
+            found = list(credentials_in(self.extra_body, "extra_body"))
+        except RecursionError:
+            raise ValueError("extra_body contains itself") from None
+        if found:
+            raise ValueError(f"{', '.join(found)}: {ADVICE}")
         return self
 
     @model_validator(mode="after")
