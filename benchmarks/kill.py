@@ -8,8 +8,9 @@ spread over all of its stages, and started again; nothing else is done. Four law
 
 1. The dataset folder is byte for byte the one of a build that nobody disturbed.
 2. Asked again is only what was in flight at the kill or answered in the 50 ms before it. On a busy
-   machine the time in which the build waited for a processor is not counted: *older* is what was
-   answered earlier than 50 ms before the kill, *too many* the part of it that had the processors.
+   machine the longest wait of one of the build's threads for a processor is not counted: *older* is
+   what was answered earlier than 50 ms before the kill, *too many* the part of it that this does
+   not excuse.
 3. `weak2wise replies verify` finds the reply store as the kill left it sound.
 4. Nothing half-written stays: the data folder has the files of the undisturbed build and no other.
 

@@ -161,6 +161,10 @@ class Build:
             os.killpg(self._process.pid, number)
 
 
+Waits = Mapping[str, float]
+"""Seconds for which each thread of a process has waited for a processor since it began."""
+
+
 class Starvation:
     """How long the threads of a process wait for a processor, sampled while the block runs.
 
@@ -170,7 +174,7 @@ class Starvation:
 
     def __init__(self, pid: int) -> None:
         self._files = Path(f"/proc/{pid}/task")
-        self._samples: list[tuple[float, float]] = []
+        self._samples: list[tuple[float, Waits]] = []
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
 
@@ -183,20 +187,38 @@ class Starvation:
         self._thread.join()
 
     def since(self, moment: float) -> float:
-        """Seconds from a moment on the monotonic clock to the end, of all threads together."""
-        if not self._samples:
-            return 0.0
-        earlier = [waited for at, waited in self._samples if at <= moment]
-        return max(0.0, self._samples[-1][1] - (earlier or [0.0])[-1])
+        """Seconds from a moment on the monotonic clock to the end; see `longest_wait`."""
+        return longest_wait(self._samples, since=moment)
 
     def _sample(self) -> None:
         while not self._over.wait(_BETWEEN_SAMPLES_S):
             at = time.monotonic()
-            with suppress(OSError, IndexError):
-                files = self._files.glob("*/schedstat")
-                nanoseconds = sum(int(path.read_text().split()[1]) for path in files)
-                if nanoseconds:  # nothing is left of a dead process
-                    self._samples.append((at, nanoseconds / 1e9))
+            waits: dict[str, float] = {}
+            with suppress(OSError):  # the process ends meanwhile
+                for path in self._files.glob("*/schedstat"):
+                    with suppress(OSError, IndexError):  # or one of its threads
+                        waits[path.parent.name] = int(path.read_text().split()[1]) / 1e9
+            if any(waits.values()):  # nothing is left of a dead process
+                self._samples.append((at, waits))
+
+
+def longest_wait(samples: Sequence[tuple[float, Waits]], *, since: float) -> float:
+    """The wait of the thread that waited longest, from a moment to the last sample.
+
+    Threads wait at the same time, so that their sum could be more than the time that went by.
+
+    Args:
+        samples: When, oldest first, and how long each thread had waited by then.
+        since: The moment, on the clock of the samples.
+    """
+    if not samples:
+        return 0.0
+    before: dict[str, float] = {}
+    after: dict[str, float] = {}
+    for at, waits in samples:
+        (before if at <= since else after).update(waits)
+    longest = max((waited - before.get(name, 0.0) for name, waited in after.items()), default=0.0)
+    return max(0.0, min(longest, samples[-1][0] - since))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

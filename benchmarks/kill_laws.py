@@ -53,8 +53,8 @@ def repeats(
         run: The run that was killed.
         killed_at: When, on the clock of the log.
         recent_s: How long before the kill a reply may have come that is lost.
-        starved_since: Seconds for which the build waited for a processor, from a moment to the
-            kill.
+        starved_since: Seconds for which a thread of the build waited for a processor, at most,
+            from a moment to the kill.
     """
     sent = {asked.request: asked for asked in log if asked.run == run}
     later = {asked.request for asked in log if asked.run > run}

@@ -2,12 +2,15 @@
 
 import hashlib
 import math
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from benchmarks.kill import Plan, served_rig
+from benchmarks.kill_builds import Starvation, longest_wait
 from benchmarks.kill_laws import changed, left_behind, repeats, snapshot
 from benchmarks.kill_models import Asked
 from benchmarks.kill_moments import PUBLISH, Moment, Size, Step, chain, moments
@@ -69,6 +72,29 @@ def test_only_old_replies_that_were_asked_for_again_count() -> None:
     log = [*first, *killed, *again]
     excused = repeats(log, run=1, killed_at=10.0, starved_since=lambda at: starved[at])
     assert (excused.older, excused.unexplained) == (1, 0)
+
+
+def test_the_excuse_of_a_late_reply_is_the_wait_of_one_thread() -> None:
+    """Threads that wait at the same time excuse no more than one of them, nor more than passed."""
+    samples = [
+        (10.0, {"loop": 1.0, "writer": 2.0}),
+        (10.2, {"loop": 1.1, "writer": 2.1, "brief": 0.15}),
+        (10.4, {"loop": 1.3, "writer": 2.2}),
+    ]
+    assert longest_wait(samples, since=10.1) == pytest.approx(0.3)
+    assert longest_wait(samples, since=10.3) == pytest.approx(0.1)
+    assert longest_wait(samples[1:], since=10.1) == pytest.approx(0.3)  # no more than passed
+    assert longest_wait(samples, since=10.5) == 0.0
+    assert longest_wait([], since=10.0) == 0.0
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="only Linux tells")
+def test_no_process_waits_longer_than_the_time_that_goes_by() -> None:
+    """Of this process, whatever its threads do meanwhile."""
+    with Starvation(os.getpid()) as starvation:
+        begun = time.monotonic()
+        time.sleep(0.1)
+    assert 0.0 <= starvation.since(begun) <= time.monotonic() - begun
 
 
 def test_every_change_of_a_data_folder_is_seen(tmp_path: Path) -> None:
