@@ -138,10 +138,17 @@ async def test_a_sick_replica_is_left_alone_after_a_while() -> None:
 
 
 async def test_the_pool_is_not_smaller_than_the_calls_in_flight() -> None:
-    """More calls than the package's default of a hundred connections wait at the server at once."""
+    """More calls than a transport's hundred connections wait at once, and no later limit is set.
+
+    The transport's own default is a hundred, that of the openai package a thousand.
+    """
     with LoopbackServer(lambda _: Reply(delay_s=2.0)) as server:
         async with opened(server.base_url) as model:
             await asyncio.gather(*(ask(model) for _ in range(120)))
+            (replica,) = model._replicas
+            transport: Any = replica.client._client._transport
+            connector = transport.client.connector
+            assert (connector.limit, connector.limit_per_host) == (0, 0)  # 0 is none for aiohttp
     assert server.stats()["most_in_flight"] > 100
 
 
