@@ -3,12 +3,13 @@
 # make related  set up and run W2SR and weak-to-strong reasoning on the testbed (about ten CPU minutes)
 # make test   set up and pass the tests
 # make check  set up and run linters, types, import layers and the documentation
+# make bench  set up and run the benchmarks that take minutes; README names the long ones
 # make docs   set up and build the documentation: build/site/index.html
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo reproduce related test check docs clean-data
+.PHONY: demo reproduce related test check bench docs clean-data
 
 demo: $(VENV)/.local
 	$(BIN)/weak2wise build deployments/recipes/testbed.yaml
@@ -39,6 +40,13 @@ check: $(VENV)/.dev
 	$(BIN)/codespell
 	$(BIN)/validate-pyproject pyproject.toml
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/racing.py
+	$(BIN)/python benchmarks/client.py
+	$(BIN)/python benchmarks/client.py --sequential
+	$(BIN)/python benchmarks/replicas.py
+	$(BIN)/python benchmarks/local_batching.py
 
 docs: $(VENV)/.dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -30,6 +30,7 @@ from weak2wise_core.stores.replies import ReplyStore
 
 _VOCABULARY = 20_000
 _BURST = 4_096
+_STREAMED = 500
 _LABELS = {"model": "teacher", "stage": "generate_candidates"}
 
 
@@ -89,7 +90,9 @@ def timed() -> Iterator[list[float]]:
     spent += [time.perf_counter() - wall, _cpu_s() - cpu]
 
 
-def measure(folder: Path, *, replies: int, chars: int, seed: int) -> Measured:
+def measure(
+    folder: Path, *, replies: int, chars: int, seed: int, streamed: int = _STREAMED
+) -> Measured:
     """Fill a store, read it, and let a stream of replies come in."""
     prose, path = Prose(chars=chars, seed=seed), folder / "replies.sqlite"
     with ReplyStore(path) as store:
@@ -97,7 +100,7 @@ def measure(folder: Path, *, replies: int, chars: int, seed: int) -> Measured:
     size = path.stat().st_size
     with ReplyStore(path) as store:
         read_s = _read(store, replies=replies, rng=random.Random(seed))
-        waits = asyncio.run(_stream(store, prose.replies(500), a_second=100))
+        waits = asyncio.run(_stream(store, prose.replies(streamed), a_second=100))
     return Measured(
         replies=replies,
         chars=chars,
