@@ -95,7 +95,7 @@ def _reasoning(row: Mapping[str, object]) -> str:
 def _row(line: str, *, where: str) -> tuple[str, dict[str, object]]:
     try:
         row = json.loads(line)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise InputFileError(f"{where} is not JSON: {error}") from error
     fields = [row.get("id"), row.get("reasoning")] if isinstance(row, dict) else [None, None]
     question_id, reasoning = fields

@@ -121,7 +121,7 @@ def read_rows(path: Path) -> "Iterator[Mapping[str, object] | BadRowError]":
         raise InputFileError(f"file {path} is not a .jsonl, .parquet or .csv file")
     try:
         yield from readers[path.suffix.lower()](path)
-    except (OSError, pa.ArrowException, csv.Error, UnicodeDecodeError) as error:
+    except (OSError, pa.ArrowException, csv.Error, UnicodeDecodeError, OverflowError) as error:
         raise InputFileError(f"file {path} cannot be read: {error}") from error
 
 
@@ -146,7 +146,7 @@ def answer_text(value: object) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
         return None
     if not isinstance(value, str):
-        return str(value) if math.isfinite(value) else None
+        return str(value) if _is_finite(value) else None
     return value.strip() or None
 
 
@@ -239,9 +239,16 @@ def _answer(row: Mapping[str, object], field: str) -> str:
     value = row.get(field)
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return _text(row, field, "answer", longest=LONGEST_ANSWER)
-    if not math.isfinite(value):
+    if not _is_finite(value):
         raise BadRowError("answer_not_finite", f"field '{field}' is {value}, no number")
     return str(value)
+
+
+def _is_finite(value: float | Decimal) -> bool:
+    """Whether a number is one, without making a float of it: an integer may be too large."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) or value.is_finite()
 
 
 def _id(row: Mapping[str, object], field: str, question: str) -> str:

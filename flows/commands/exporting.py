@@ -12,7 +12,7 @@ from rich.table import Table
 
 from flows.commands.building import AsJson
 from weak2wise_core.dataset.card_parts import CardDetails
-from weak2wise_core.dataset.reading import DatasetFolder
+from weak2wise_core.dataset.reading import DatasetFolder, refuse_published
 from weak2wise_core.errors import MissingKeyError, UsageError
 from weak2wise_core.exporting.folder import TABLES, Selection, select, write_folder
 from weak2wise_core.exporting.hub import Pushed, check_repository
@@ -84,6 +84,7 @@ def export(
     """
     found = open_given(_place(dataset))
     place = out or Path(f"{found.name}-{found.version}{_ENDINGS[to]}")
+    refuse_published(place / "a file")  # a place may be a folder, and the dataset itself
     if to is Target.HUB:
         details = CardDetails(license=license_, languages=tuple(language or ()))
         written = write_folder(select(found, tables=_names(tables), details=details), place)

@@ -19,6 +19,7 @@ from weak2wise_core.config import (
     Normalisation,
     StageOneSet,
 )
+from weak2wise_core.dataset.reading import refuse_published
 from weak2wise_core.errors import UsageError
 from weak2wise_core.exporting.related import (
     ExamplesFormat,
@@ -276,11 +277,13 @@ def _keep_inputs(output: Path, dropped: Path | None, inputs: Sequence[Path]) -> 
     """Refuse to write over what is read.
 
     Raises:
-        UsageError: A result would be written over an input, a folder, or the other result.
+        UsageError: A result would be written over an input, a folder, or the other result, or
+            into a published dataset.
     """
     written = [path for path in (output, dropped) if path is not None]
     taken = {path.resolve() for path in inputs}
     for path in written:
+        refuse_published(path)
         if path.is_dir():
             raise UsageError(f"{path} is a folder; name a file")
         if path.resolve() in taken:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.commands.building import AsJson, Data, use_data_folder
+from weak2wise_core.dataset.reading import refuse_published
 from weak2wise_core.errors import InputFileError, UsageError
 from weak2wise_core.stores.replies import ReplyStore
 
@@ -118,6 +119,7 @@ def export(
 
     Example: `weak2wise replies export replies.jsonl`
     """
+    refuse_published(file)
     with _opened(data_dir) as store:
         written = store.export(file)
     typer.echo(f"{written:,} replies in {file}")

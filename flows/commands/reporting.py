@@ -9,7 +9,7 @@ import typer
 from flows.commands.building import AsJson
 from flows.commands.exporting import DatasetPath
 from weak2wise_core.dataset.publishing import REPORT
-from weak2wise_core.dataset.reading import DatasetFolder, open_dataset
+from weak2wise_core.dataset.reading import DatasetFolder, open_dataset, refuse_published
 from weak2wise_core.errors import InputFileError
 from weak2wise_core.stores.files import atomic_write_bytes
 
@@ -43,6 +43,8 @@ def report(
     from weak2wise_core.report.survey import survey
 
     found = open_dataset(dataset)
+    if out is not None and out.resolve() != (found.folder / REPORT).resolve():
+        refuse_published(out)
     facts = None if run is None else read_run(run, of=found)
     tables = tables_in(found)
     if as_json:

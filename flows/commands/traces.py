@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from weak2wise_core.dataset.reading import refuse_published
 from weak2wise_core.equivalence import AnswerChecker, MathVerifyPool
 from weak2wise_core.errors import InputFileError, TruncationError
 from weak2wise_core.importing import Imported, import_rows
@@ -49,6 +50,7 @@ def verify(
 
     Example: `weak2wise verify attempts.jsonl > verdicts.jsonl`
     """
+    _refuse_published(output)
     with (
         AnswerChecker(pool=MathVerifyPool(processes=workers)) as checker,
         ThreadPoolExecutor(workers) as threads,
@@ -99,6 +101,7 @@ def truncate(
 
     Example: `weak2wise truncate traces.jsonl --method rule`
     """
+    _refuse_published(output)
     rows = [_truncated(row) for row in read_objects(file)]
     _write_lines(rows, output)
     cut = sum(row["truncated"] is not None for row in rows)
@@ -171,6 +174,7 @@ def import_traces(
     """
     from weak2wise_core.config import QuestionsSettings
 
+    _refuse_published(output, refused)
     known = load_questions(QuestionsSettings(path=questions)).questions if questions else ()
     with AnswerChecker() as checker:
         found = import_rows(read_objects(file), questions=known, check=checker.check, titles=titles)
@@ -209,6 +213,12 @@ def _refusals(found: Imported) -> Iterator[dict[str, Any]]:
             "reason": item.reason,
             "detail": item.detail,
         }
+
+
+def _refuse_published(*places: Path | None) -> None:
+    for place in places:
+        if place is not None:
+            refuse_published(place)
 
 
 def _write_lines(rows: Iterable[Mapping[str, Any]], output: Path | None) -> None:

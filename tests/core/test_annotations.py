@@ -29,6 +29,8 @@ def test_filled_rows_are_read_and_empty_ones_wait(tmp_path: Path) -> None:
     ("line", "found"),
     [
         ("{", "line 2 is not JSON"),
+        ("[" * 200_000, "line 2 is not JSON"),
+        ("9" * 10_000, "line 2 is not JSON"),
         ('["a"]', "line 2 needs the text fields"),
         ('{"id": "b"}', "line 2 needs the text fields"),
         ('{"id": 5, "reasoning": "x"}', "line 2 needs the text fields"),

@@ -1,15 +1,18 @@
 """Laws of reading a question-answer set."""
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from weak2wise_core.config import DecontaminationSettings, QuestionsSettings
 from weak2wise_core.errors import InputFileError
-from weak2wise_core.questions import QuestionSet, decontaminate, load_questions
+from weak2wise_core.questions import QuestionSet, answer_text, decontaminate, load_questions
 from weak2wise_core.records import Question, RejectionKind
 
 GOOD = {"id": "good", "question": "What is 1 + 2?", "answer": "3"}
@@ -44,6 +47,7 @@ MALFORMED = [
     ("answer_not_finite", b'{"question": "q", "answer": NaN}'),
     ("answer_not_finite", b'{"question": "q", "answer": Infinity}'),
     ("answer_too_long", {"question": "q", "answer": "9" * 10_001}),
+    ("id_too_long", {"id": 10**400, "question": "q", "answer": "1"}),
     ("control_character", {"question": "what\u0000?", "answer": "1"}),
     ("control_character", {"question": "what\u001b[31m?", "answer": "1"}),
     ("control_character", {"question": "q", "answer": "1\u0000"}),
@@ -202,3 +206,23 @@ def test_a_byte_that_is_no_text_costs_its_row_of_a_spreadsheet(tmp_path: Path) -
     found = load_questions(QuestionsSettings(path=path))
     assert [one.id for one in found.questions] == ["a", "c"]
     assert [(one.question_id, one.reason) for one in found.rejections] == [("row-2", "not_utf8")]
+
+
+def test_an_answer_may_be_a_larger_integer_than_any_float(tmp_path: Path) -> None:
+    """Factorials are answers; nothing makes a float of them."""
+    path = tmp_path / "q.jsonl"
+    path.write_text(json.dumps({"question": "400 zeros?", "answer": 10**400}) + "\n")
+    (question,) = load_questions(QuestionsSettings(path=path)).questions
+    assert question.answer == "1" + "0" * 400
+    assert answer_text(10**400) == question.answer
+    assert answer_text(Decimal("sNaN")) is answer_text(Decimal("Infinity")) is None
+
+
+@pytest.mark.parametrize("kind", [pa.timestamp("us"), pa.date32()])
+def test_a_date_that_no_calendar_knows_is_a_named_error(tmp_path: Path, kind: pa.DataType) -> None:
+    """It is the file that is named, and what is wrong with it."""
+    path, far = tmp_path / "q.parquet", pa.array([2**30 if kind == pa.date32() else 2**60])
+    far = far.cast(pa.int32()) if kind == pa.date32() else far
+    pq.write_table(pa.table({"question": ["q"], "answer": ["1"], "day": far.cast(kind)}), path)
+    with pytest.raises(InputFileError, match=r"q\.parquet cannot be read: "):
+        load_questions(QuestionsSettings(path=path))

@@ -22,6 +22,8 @@ RUN: dict[str, Any] = {
     "reasoning_tokens": 2_000,
     "usd": 12.5,
     "uncounted": 0,
+    "lost": 0,
+    "lost_usd": 0.0,
     "unpriced": 0,
     "seconds": 432.1,
     "local": [],
@@ -77,6 +79,35 @@ def test_the_report_of_a_published_dataset_is_made_anew(published: Published) ->
     code, output = invoke("report", published.folder.parent)
     assert (code, path.read_bytes() == before) == (0, True)
     assert str(path) in "".join(output.split("\n"))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("report", "DATASET", "-o", "DATASET/scores.parquet"),
+        ("replies", "export", "DATASET/train.jsonl"),
+        ("export", "DATASET", "--to", "jsonl", "--force", "-o", "DATASET/train.jsonl"),
+        ("export", "DATASET", "--to", "llama-factory", "-o", "DATASET"),
+        ("verify", "rows.jsonl", "-o", "DATASET/train.jsonl"),
+        ("truncate", "rows.jsonl", "-o", "DATASET/train.jsonl"),
+        ("import-traces", "rows.jsonl", "-o", "DATASET/candidates.parquet"),
+    ],
+)
+def test_no_command_writes_into_a_published_dataset(
+    published: Published, command: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Neither over a file nor beside one; it is said before anything is read or made."""
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("{}\n")
+    names = {"DATASET": str(published.folder), "rows.jsonl": str(rows)}
+    before = {path.name: path.read_bytes() for path in published.folder.iterdir()}
+    words = [
+        one.replace("DATASET", names["DATASET"]).replace("rows.jsonl", names["rows.jsonl"])
+        for one in command
+    ]
+    code, output = invoke(*words)
+    assert (code, "which never changes" in " ".join(output.split())) == (2, True), output
+    assert {path.name: path.read_bytes() for path in published.folder.iterdir()} == before
 
 
 def test_numbers_can_be_had_as_json(published: Published) -> None:
@@ -149,6 +180,14 @@ def test_what_no_server_counted_is_not_shown_as_nothing(
     text = ending(facts(published, run=run))
     assert shown in text
     assert (f"{uncounted} of 7 paid calls came without token counts" in text) == bool(uncounted)
+
+
+@pytest.mark.parametrize("lost", [0, 3])
+def test_tries_that_may_be_charged_for_are_told(published: Published, lost: int) -> None:
+    """How many, and what they cost at the most; without any, nothing is said."""
+    text = ending(facts(published, run=RUN | {"lost": lost, "lost_usd": 0.1 * lost}))
+    told = "3 tries gave no reply and may be charged for all the same"
+    assert (told in text, "0.3000 USD at the most" in text) == (lost == 3, lost == 3)
 
 
 def test_a_build_ends_on_one_screen(published: Published) -> None:

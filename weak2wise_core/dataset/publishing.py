@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +21,9 @@ from weak2wise_core.records import Finding
 from weak2wise_core.report.numbers import Numbers, numbers
 from weak2wise_core.report.page import page_parts
 from weak2wise_core.report.survey import Survey
-from weak2wise_core.stores.files import remove_abandoned, scratch_folder, settle
+from weak2wise_core.stores.files import remove_abandoned, scratch_folder, set_aside, settle
+
+_log = logging.getLogger(__name__)
 
 LATEST = "latest"
 MANIFEST = "manifest.json"
@@ -51,8 +54,9 @@ def publish(contents: AnyContents, *, root: Path) -> Published:
     """Write a dataset below `root` / name / version and let `latest` point to it.
 
     The version is a hash of the manifest, which holds the digests of all tables: the same inputs
-    and replies give the same folder with the same bytes, and writing it again changes nothing.
-    What a killed build left half-written is removed. Rows pass through memory in small groups.
+    and replies give the same folder with the same bytes, and writing it again changes nothing. A
+    folder of that version whose files are others is set aside, under a name that says so. What a
+    killed build left half-written is removed. Rows pass through memory in small groups.
 
     Raises:
         BuildError: The tables do not account for every row; nothing is written.
@@ -100,17 +104,34 @@ def publish_folder(
                 "free space or correct the permissions, or choose another place."
             ) from error
         folder = root / name / version
+        if folder.is_dir() and not _is_whole(folder, manifest):
+            _log.warning("%s was damaged or changed; it is kept as %s", folder, set_aside(folder))
         settle(beside, folder)
     _point(folder.parent / LATEST, version)
     return Published(folder=folder, version=version, manifest=manifest)
 
 
+def _is_whole(folder: Path, manifest: Mapping[str, Any]) -> bool:
+    """Whether a folder holds what a manifest says, and that manifest."""
+    try:
+        if json.loads((folder / MANIFEST).read_bytes()) != json.loads(plain_json(manifest)):
+            return False
+        return all(
+            _digest(folder / one) == entry["sha256"] for one, entry in manifest["files"].items()
+        )
+    except (OSError, ValueError, RecursionError):
+        return False
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _described(path: Path) -> dict[str, Any]:
     """Digest and size of a file; of a table also its rows."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     rows = {"rows": pq.read_metadata(path).num_rows} if path.suffix == ".parquet" else {}
-    return {"sha256": digest, "bytes": path.stat().st_size, **rows}
+    return {"sha256": _digest(path), "bytes": path.stat().st_size, **rows}
 
 
 class _Build:

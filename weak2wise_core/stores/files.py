@@ -166,6 +166,24 @@ def remove_folder(path: Path) -> None:
         shutil.rmtree(beside, ignore_errors=True)
 
 
+def set_aside(path: Path) -> Path:
+    """Give a folder that is not what its name says another name, in one step; that name.
+
+    Raises:
+        StoreError: It cannot be renamed.
+    """
+    number = 1
+    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+        number += 1
+    try:
+        path.rename(aside)
+    except FileNotFoundError:
+        pass  # another writer was faster
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    return aside
+
+
 def remove_abandoned(folder: Path) -> None:
     """Remove the hidden files and folders that killed writers left in a folder.
 

@@ -12,6 +12,7 @@ import pytest
 from weak2wise_core.config import Recipe
 from weak2wise_core.dataset.contents import Contents
 from weak2wise_core.dataset.publishing import publish
+from weak2wise_core.dataset.reading import open_dataset
 from weak2wise_core.errors import BuildError
 from weak2wise_core.recipes import parse_recipe
 from weak2wise_core.records import (
@@ -204,6 +205,27 @@ def test_publishing_again_leaves_the_folder_alone(tmp_path: Path) -> None:
     publish(contents(), root=tmp_path)
     assert {path.name: path.stat().st_mtime_ns for path in first.folder.iterdir()} == before
     assert not [path for path in (tmp_path / "tiny").iterdir() if path.name.endswith(".tmp")]
+
+
+@pytest.mark.parametrize("name", ["train.jsonl", "scores.parquet", "manifest.json"])
+@pytest.mark.parametrize("damage", [b"", b"<html>", None])
+def test_publishing_again_mends_a_damaged_version(
+    tmp_path: Path, name: str, damage: bytes | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is whole again, and what was there is kept beside it, for somebody may have changed it."""
+    first = publish(contents(), root=tmp_path)
+    before = digests(first.folder)
+    if damage is None:
+        (first.folder / name).unlink()
+    else:
+        (first.folder / name).write_bytes(damage)
+    changed = digests(first.folder)
+    second = publish(contents(), root=tmp_path)
+    assert (second.folder, digests(second.folder)) == (first.folder, before)
+    aside = first.folder.with_name(f"{first.version}.damaged-1")
+    assert digests(aside) == changed
+    assert f"kept as {aside}" in caplog.text
+    open_dataset(tmp_path / "tiny").verify()
 
 
 def test_the_manifest_adds_up_and_names_what_left(tmp_path: Path) -> None:
