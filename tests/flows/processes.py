@@ -1,4 +1,4 @@
-"""Builds in processes of their own, below the task engine of the session."""
+"""Builds in processes of their own."""
 
 import json
 import os
@@ -14,30 +14,34 @@ import yaml
 class BuildProcess:
     """`weak2wise build` of a recipe, started in the background."""
 
-    def __init__(self, content: Mapping[str, Any], *, recipe: Path, data: Path) -> None:
+    def __init__(
+        self, content: Mapping[str, Any], *, recipe: Path, data: Path, own_engine: bool = False
+    ) -> None:
         """Write the recipe and start.
 
         Args:
             content: The recipe as plain data.
             recipe: Where it is written.
             data: The data folder of the build.
+            own_engine: Whether it starts a task engine, as from a terminal, in place of asking that
+                of the session.
         """
-        from prefect.settings import PREFECT_API_URL
-
         recipe.write_text(yaml.safe_dump(dict(content)), encoding="utf-8")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "flows.cli", "build", str(recipe), "--json"],
             cwd=Path(__file__).parents[2],
             env=os.environ
-            | {"WEAK2WISE_DATA": str(data), "PREFECT_API_URL": PREFECT_API_URL.value() or ""},
+            | {"WEAK2WISE_DATA": str(data)}
+            | ({"PREFECT_HOME": str(data / "prefect")} if own_engine else _engine_of_the_session()),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
 
     def facts(self) -> dict[str, Any]:
         """Wait for a build that goes well; what it prints."""
-        output, errors = self.process.communicate(timeout=300)
+        output, errors = self.ended()
         assert self.process.returncode == 0, errors
         found: dict[str, Any] = json.loads(output)
         return found
@@ -48,5 +52,15 @@ class BuildProcess:
 
     def died(self) -> int:
         """Wait for the end; the exit code."""
-        self.process.communicate(timeout=300)
+        self.ended()
         return self.process.returncode
+
+    def ended(self) -> tuple[str, str]:
+        """Wait for the end; its output and its errors."""
+        return self.process.communicate(timeout=300)
+
+
+def _engine_of_the_session() -> dict[str, str]:
+    from prefect.settings import PREFECT_API_URL
+
+    return {"PREFECT_API_URL": PREFECT_API_URL.value() or ""}

@@ -2,11 +2,6 @@
 
 import json
 import logging
-import os
-import signal
-import subprocess
-import sys
-import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -279,49 +274,3 @@ def test_replies_of_a_folder_without_a_store_is_an_error(tmp_path: Path) -> None
     assert code == 2
     assert "no reply store" in output
     assert not (tmp_path / "nothing").exists()
-
-
-class TestProcess:
-    """The command as a process of its own."""
-
-    @staticmethod
-    def start(recipe: Path, data: Path, repository: Path, *more: str) -> subprocess.Popen[str]:
-        """Start a build in the background."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "flows.cli", "build", str(recipe), *more],
-            cwd=repository,
-            env=os.environ | {"WEAK2WISE_DATA": str(data), "PREFECT_HOME": str(data / "prefect")},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-
-    @pytest.mark.slow
-    @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-    def test_a_stopped_build_says_how_to_go_on(
-        self, tmp_path: Path, repository: Path, number: int, code: int
-    ) -> None:
-        """Ctrl-C and SIGTERM end with their exit codes; the build goes on from the reply store.
-
-        As from a terminal, the signal goes to every process of the group.
-        """
-        recipe = repository / "deployments" / "recipes" / "testbed.yaml"
-        process = self.start(recipe, tmp_path, repository, "--limit", "40")
-        store = tmp_path / "replies.sqlite-wal"
-        for _ in range(600):
-            if store.exists() and store.stat().st_size > 200_000:
-                break
-            time.sleep(0.1)
-        os.killpg(process.pid, number)
-        output, errors = process.communicate(timeout=120)
-        assert process.returncode == code, output + errors
-        assert "go on" in errors
-        assert "Traceback" not in errors
-        again = self.start(recipe, tmp_path, repository, "--limit", "40", "--json")
-        output, errors = again.communicate(timeout=240)
-        assert again.returncode == 0, errors
-        facts = json.loads(output)
-        answered = facts["run"]["calls"] + facts["run"]["stored"]
-        assert facts["state"] == "Completed"
-        assert 0 < facts["run"]["calls"] < answered
