@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
+from benchmarks.auditing import check_adds_up, file_bytes, manifest_of, read
 from benchmarks.loopback import LoopbackServer
 from benchmarks.loopback_replies import LASTING_FAULTS, Fault, FaultPlan
+from benchmarks.orchard import answer, content_for, recipe_for, rows, write_rows
 from tasks.progress import Progress
-from tests.flows.auditing import check_adds_up, file_bytes, manifest_of, read
-from tests.flows.orchard import answer, content_for, recipe_for, rows, write_rows
 from weak2wise_core.recipes import parse_recipe
 from weak2wise_core.stores.replies import ReplyStore
 

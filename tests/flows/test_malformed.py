@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from benchmarks.auditing import check_adds_up, manifest_of, read
 from benchmarks.loopback import LoopbackServer
-from tests.flows.auditing import check_adds_up, manifest_of, read
+from benchmarks.orchard import answer, recipe_for, rows, write_rows
 from tests.flows.malformed import KINDS, mixed
-from tests.flows.orchard import answer, recipe_for, rows, write_rows
 
 pytestmark = pytest.mark.slow
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from benchmarks.auditing import check_adds_up, file_bytes
 from benchmarks.loopback import LoopbackServer
 from benchmarks.loopback_replies import Reply
+from benchmarks.orchard import answer, recipe_for, rows, write_rows
 from tasks.progress import Progress
-from tests.flows.auditing import check_adds_up, file_bytes
-from tests.flows.orchard import answer, recipe_for, rows, write_rows
 
 pytestmark = pytest.mark.slow
 

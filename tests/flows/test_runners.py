@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from benchmarks.auditing import check_adds_up, file_bytes
 from benchmarks.loopback import LoopbackServer
 from benchmarks.loopback_replies import Reply
+from benchmarks.orchard import answer, recipe_for, rows, write_rows
 from flows.fleet import Fleet
 from flows.travelling import Luggage
 from tasks.progress import Progress
-from tests.flows.auditing import check_adds_up, file_bytes
-from tests.flows.orchard import answer, recipe_for, rows, write_rows
 from weak2wise_core.accounts import Account
 from weak2wise_core.config import Recipe
 from weak2wise_core.errors import MissingExtraError

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from benchmarks.auditing import check_adds_up, file_bytes
 from benchmarks.loopback import LoopbackServer
 from benchmarks.loopback_replies import Reply
-from tests.flows.auditing import check_adds_up, file_bytes
-from tests.flows.orchard import answer, content_for, rows, write_rows
+from benchmarks.orchard import answer, content_for, rows, write_rows
 from tests.flows.processes import BuildProcess
 from weak2wise_core.stores.replies import ReplyStore
 

@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from benchmarks.auditing import check_adds_up, file_bytes, manifest_of, read
 from benchmarks.loopback import LoopbackServer
 from benchmarks.loopback_replies import Reply
+from benchmarks.orchard import answer, content_for, recipe_for, rows, write_rows
 from flows.commands.app import app
 from tasks.progress import Progress
-from tests.flows.auditing import check_adds_up, file_bytes, manifest_of, read
-from tests.flows.orchard import answer, content_for, recipe_for, rows, write_rows
 from tests.flows.processes import BuildProcess
 
 pytestmark = pytest.mark.slow

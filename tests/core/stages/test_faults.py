@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.loopback import LoopbackServer
 from benchmarks.loopback_replies import LASTING_FAULTS, Fault, FaultPlan
-from tests.flows.orchard import answer, recipe_for, rows, write_rows
+from benchmarks.orchard import answer, recipe_for, rows, write_rows
 from weak2wise_core.accounts import Account
 from weak2wise_core.config import Recipe
 from weak2wise_core.equivalence import AnswerChecker
