@@ -162,7 +162,9 @@ def _unjudged(question: Question, outcomes: Sequence[MaskOutcomes]) -> Rejection
         kind=RejectionKind.QUARANTINED,
         reason="unjudged",
         detail=f"none of {len(outcomes)} candidates was judged at every mask level it needs: "
-        f"{'; '.join(gaps[:5])}{more}",
+        f"{'; '.join(gaps[:5])}{more}. Stored votes come again: to have them cast anew, run "
+        "weak2wise replies prune --model judge; where no rule is certain, judging.method "
+        "rule_then_llm asks a judge",
         model=outcomes[0].strong_model,
         draw=outcomes[0].draw,
     )
