@@ -43,7 +43,7 @@ async def run_stage(
     """
     if not questions:
         return StageResult(record_type=object, rows=())  # type: ignore[arg-type]
-    session.progress.enter(stage.name, len(questions))
+    session.progress.enter(stage.name, shard, len(questions))
     plain: dict[str, Any] = {**inputs, "questions": list(questions)}
     quoted = {key: handed_over(one) for key, one in plain.items()} | {"shard": shard}
     stage = await keyed(stage, plain)

@@ -39,12 +39,15 @@ class Progress(Paid):
     model_changes: Sequence[ModelChange] = ()
     """Models that answer under other ids than before; known when the run ends."""
     clock: Callable[[], float] = time.monotonic
+    _came: dict[tuple[str, str], int] = field(default_factory=dict)
     _left: dict[tuple[str, str], int] = field(default_factory=dict)
+    _ready: dict[tuple[str, str], int] = field(default_factory=dict)
     _spans: dict[str, tuple[float, float]] = field(default_factory=dict)
 
-    def enter(self, stage: str, questions: int) -> None:
-        """Questions come to a stage."""
+    def enter(self, stage: str, shard: str, questions: int) -> None:
+        """Questions of a shard come to a stage."""
         self.entered[stage] += questions
+        self._came[stage, shard] = self._came.get((stage, shard), 0) + questions
         self._spans.setdefault(stage, (self.clock(), self.clock()))
 
     def advance(self, stage: str, shard: str) -> None:
@@ -55,6 +58,7 @@ class Progress(Paid):
         """A stage is done with a shard. If it never advanced, its result was there already."""
         if self._left.get((stage, shard), 0) == 0:
             self.cached[stage] += questions
+            self._ready[stage, shard] = self._ready.get((stage, shard), 0) + questions
         self._left[stage, shard] = questions
         self._spans[stage] = (self._spans.get(stage, (self.clock(),))[0], self.clock())
 
@@ -67,27 +71,31 @@ class Progress(Paid):
         """How far this process is, as plain values for another one; see `take`."""
         return {
             "accounts": [[*key, one.as_plain()] for key, one in self.accounts.items()],
-            "entered": dict(self.entered),
-            "cached": dict(self.cached),
-            "left": [[*key, count] for key, count in self._left.items()],
+            "shards": [
+                [*key, count, self._left.get(key, 0), self._ready.get(key, 0)]
+                for key, count in self._came.items()
+            ],
         }
 
     def take(self, reports: Iterable[Mapping[str, Any]]) -> None:
-        """Show what other processes reported, all of them together, in place of what is here."""
+        """Show what other processes reported, all of them together, in place of what is here.
+
+        A shard that was with two of them, because the first did not finish it, is one shard.
+        """
         accounts: dict[tuple[str, str], Account] = {}
-        entered: Counter[str] = Counter()
-        cached: Counter[str] = Counter()
-        left: dict[tuple[str, str], int] = {}
+        self._came, self._left, self._ready = {}, {}, {}
         for report in reports:
             for stage, model, plain in report["accounts"]:
                 returned = Counter(plain["returned"])
                 account = Account(**(plain | {"returned": returned}))
                 accounts.setdefault((stage, model), Account()).absorb(account)
-            entered.update(report["entered"])
-            cached.update(report["cached"])
-            for stage, shard, count in report["left"]:
-                left[stage, shard] = max(count, left.get((stage, shard), 0))
-        self.accounts, self.entered, self.cached, self._left = accounts, entered, cached, left
+            for stage, shard, came, left, ready in report["shards"]:
+                key = stage, shard
+                self._came[key] = max(came, self._came.get(key, 0))
+                self._left[key] = max(left, self._left.get(key, 0))
+                self._ready[key] = min(ready, self._ready.get(key, ready))
+        self.accounts = accounts
+        self.entered, self.cached = _by_stage(self._came), _by_stage(self._ready)
 
     def left(self, stage: str) -> int:
         """Questions that a stage is done with."""
@@ -108,6 +116,13 @@ class Progress(Paid):
         for (_, model), account in self.accounts.items():
             found.setdefault(model, Counter()).update(account.returned)
         return found
+
+
+def _by_stage(counts: Mapping[tuple[str, str], int]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for (stage, _), count in counts.items():
+        found[stage] += count
+    return found
 
 
 def stages(progress: Progress) -> list[dict[str, Any]]:

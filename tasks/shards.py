@@ -31,7 +31,7 @@ class ShardResult:
     def show(self, progress: Progress) -> None:
         """Count a shard that was found ready."""
         for stage, questions in self.entered.items():
-            progress.enter(stage, questions)
+            progress.enter(stage, self.shard, questions)
             progress.finish(stage, self.shard, questions)
 
 

@@ -216,10 +216,10 @@ def test_work_that_goes_on_says_how_long() -> None:
     progress.questions = 4
     assert "left" not in account_line(progress, 5.0)
     for stage in STAGES[:3]:
-        progress.enter(stage, 4)
+        progress.enter(stage, "s", 4)
         now[0] += 10
         progress.finish(stage, "s", 4)
-    progress.enter(STAGES[3], 4)
+    progress.enter(STAGES[3], "s", 4)
     assert fraction_done(progress) == pytest.approx(0.5)
     assert "about 30 s left" in account_line(progress, 30.0)
     assert [(row["stage"], row["seconds"]) for row in stages(progress)] == [

@@ -39,7 +39,7 @@ Handle = Callable[[str, str], ModelHandle]
 class Watcher(Protocol):
     """Whoever wants to know how far the questions are."""
 
-    def enter(self, stage: str, questions: int) -> None:
+    def enter(self, stage: str, shard: str, questions: int) -> None:
         """Questions come to a stage."""
         ...
 
@@ -141,7 +141,7 @@ class _Travel:
 
     @contextmanager
     def _at(self, stage: str) -> Iterator[None]:
-        self._watcher.enter(stage, 1)
+        self._watcher.enter(stage, self._question.id, 1)
         try:
             yield
         finally:

@@ -147,7 +147,7 @@ class MemoryStore:
 class Idle:
     """A watcher that looks away."""
 
-    def enter(self, stage: str, questions: int) -> None:
+    def enter(self, stage: str, shard: str, questions: int) -> None:
         """Nothing."""
 
     def advance(self, stage: str, shard: str) -> None:
