@@ -3,11 +3,13 @@
 import asyncio
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from prefect.client.orchestration import get_client
 from prefect.logging import get_run_logger
@@ -26,9 +28,12 @@ from weak2wise_core.sharding import Shard
 from weak2wise_core.shares import Spending, dealt, divided, most_processes
 from weak2wise_core.stages.gathering import gather_all
 
+R = TypeVar("R")
+
 TRIES = 2
 """How often a group of shards is sent out whose process dies."""
 _SECONDS_BETWEEN_LOOKS = 1.0
+_MOST_THREADS = 1024
 
 
 @dataclass(slots=True)
@@ -86,6 +91,8 @@ class Fleet:
         self._luggage = luggage
         self._scratch = scratch
         self._reports = scratch / "reports"
+        # Threads of its own, begun when needed: asyncio may have fewer than there are processes.
+        self._threads = ThreadPoolExecutor(_MOST_THREADS)
         self._sent = 0
 
     async def send(
@@ -94,14 +101,12 @@ class Fleet:
         """Send shards to as many processes as can share the work; what they bring back."""
         async with get_client() as client:
             url = str(client.api_url)  # else every process would start a server of its own
-        listener = asyncio.create_task(self._listen())
+        listener, futures = asyncio.create_task(self._listen()), list[Any]()
         try:
             with temporary_settings({PREFECT_API_URL: url}):
-                futures = [
-                    runner.submit(carry_shards, {"parcel": Parcel(load)})
-                    for load in self._loads(shards, spent)
-                ]
-            return _joined(await gather_all([_delivery(one) for one in futures]))
+                for load in self._loads(shards, spent):
+                    futures.append(runner.submit(carry_shards, {"parcel": Parcel(load)}))
+            return _joined(await gather_all([self._delivery(one) for one in futures]))
         finally:
             listener.cancel()
             with suppress(asyncio.CancelledError):
@@ -113,6 +118,20 @@ class Fleet:
         """What was paid so far, as a budget holds it."""
         progress = self._runtime.progress
         return Spending(calls=progress.charges, usd=progress.held_usd)
+
+    async def _delivery(self, future: Any) -> Delivery | BaseException:
+        """What a process brings back, or how it ended; errors of the whole build are raised."""
+        try:
+            return cast("Delivery", await self._apart(future.result))
+        except Weak2WiseError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a process died, in whatever way it is said
+            return error
+
+    async def _apart(self, wait: Callable[[], R]) -> R:
+        """Wait in a thread, which ends when the processes have."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, copy_context().run, wait)
 
     def _loads(self, shards: Sequence[Shard], spent: Spending) -> Iterator[Load]:
         recipe, data = self._runtime.recipe, self._runtime.data
@@ -161,39 +180,42 @@ def task_runner(recipe: Recipe, count: int) -> Iterator[TaskRunner[Any]]:
         yield runner
 
 
-def _dask(count: int) -> TaskRunner[Any]:
+# Neither may send out again what a process died over: that one's part of the budget would be spent
+# twice.
+
+
+@contextmanager
+def _dask(count: int) -> Iterator[TaskRunner[Any]]:
     import dask
     from prefect_dask.task_runners import DaskTaskRunner
 
-    # A process of a build starts others, for math-verify; a daemon may not.
-    dask.config.set({"distributed.worker.daemon": False})
-    return DaskTaskRunner(
-        cluster_kwargs={
-            "n_workers": count,
-            "threads_per_worker": 1,
-            "processes": True,
-            "dashboard_address": None,
-        }
-    )
+    settings = {
+        # A process of a build starts others, for math-verify; a daemon may not.
+        "distributed.worker.daemon": False,
+        "distributed.scheduler.allowed-failures": 0,
+    }
+    cluster = {
+        "n_workers": count,
+        "threads_per_worker": 1,
+        "processes": True,
+        "dashboard_address": None,
+    }
+    with dask.config.set(settings), DaskTaskRunner(cluster_kwargs=cluster) as runner:
+        yield runner
 
 
-def _ray(count: int) -> TaskRunner[Any]:
+@contextmanager
+def _ray(count: int) -> Iterator[TaskRunner[Any]]:
+    from prefect_ray.context import remote_options
     from prefect_ray.task_runners import RayTaskRunner
 
-    made: TaskRunner[Any] = RayTaskRunner(
-        init_kwargs={"num_cpus": count, "include_dashboard": False, "log_to_driver": False}
-    )
-    return made
-
-
-async def _delivery(future: Any) -> Delivery | BaseException:
-    """What a process brings back, or how it ended; errors of the whole build are raised."""
-    try:
-        return cast("Delivery", await asyncio.to_thread(future.result))
-    except Weak2WiseError:
-        raise
-    except Exception as error:  # noqa: BLE001 - a process died, in whatever way the runner says so
-        return error
+    instance = {
+        "num_cpus": count,
+        "include_dashboard": False,
+        "log_to_driver": False,
+    }
+    with remote_options(max_retries=0), RayTaskRunner(init_kwargs=instance) as runner:
+        yield runner
 
 
 def _joined(found: Sequence[Delivery | BaseException]) -> Round:

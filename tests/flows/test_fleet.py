@@ -1,0 +1,175 @@
+"""Builds in several processes that die: nothing is lost, nothing is paid twice."""
+
+import asyncio
+import multiprocessing
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from benchmarks.loopback import LoopbackServer
+from benchmarks.loopback_replies import Reply
+from flows import fleet
+from flows.carrying import Delivery, Parcel, carry
+from tasks.progress import Progress
+from tests.flows.auditing import check_adds_up, file_bytes, read
+from tests.flows.orchard import answer, content_for, rows, write_rows
+from tests.flows.secured import ENVIRONMENT_CANARY, KEY_VARIABLE
+from weak2wise_core.config import Recipe
+from weak2wise_core.hashing import content_hash
+from weak2wise_core.recipes import parse_recipe
+from weak2wise_core.stores.replies import ReplyStore
+
+pytestmark = pytest.mark.slow
+
+Build = Callable[..., Awaitable[Any]]
+QUESTIONS = rows(16)
+IN_FLIGHT = 4
+AT_WORK = 20
+"""Requests of a build after which no process has ended its work."""
+
+
+class Counting:
+    """A server for all models that counts what is asked, and calls back once when all are at work.
+
+    It answers nobody before as many calls are open as there may be: every process has begun then.
+    """
+
+    def __init__(self) -> None:
+        self.asked: Counter[str] = Counter()
+        self.server = LoopbackServer(self._answer)
+        self._open = 0
+        self._begun = True
+        self._at = 0
+        self._then: Callable[[], object] = lambda: None
+
+    def at_work(self, then: Callable[[], object]) -> None:
+        """Call back, from another thread, when the next build is in the middle of its work."""
+        self._at, self._then, self._begun = self.asked.total() + AT_WORK, then, False
+
+    async def _answer(self, request: dict[str, Any]) -> Reply:
+        self.asked[content_hash(request)] += 1
+        self._open += 1
+        try:
+            await self._work()
+        finally:
+            self._open -= 1
+        return answer(request)
+
+    async def _work(self) -> None:
+        self._begun |= self._open >= IN_FLIGHT
+        if self.asked.total() == self._at:
+            await asyncio.to_thread(self._then)
+        while not self._begun:  # noqa: ASYNC110 - set by another thread, too
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+def counting() -> Iterator[Counting]:
+    """A running server."""
+    found = Counting()
+    with found.server:
+        yield found
+
+
+@pytest.fixture
+def content(counting: Counting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The recipe of every build here, for Dask."""
+    monkeypatch.setenv(KEY_VARIABLE, ENVIRONMENT_CANARY)
+    questions = write_rows(tmp_path / "q.jsonl", QUESTIONS)
+    found = content_for(counting.server.base_url, questions, entry={"api_key_env": KEY_VARIABLE})
+    return found | {"execution": execution("dask")}
+
+
+def execution(runner: str, **changes: Any) -> dict[str, Any]:
+    """Two processes, two shards each."""
+    shared = {"processes": 2, "in_flight": IN_FLIGHT, "questions_per_task": 4}
+    return {"runner": runner, "speculate": "never", **shared, **changes}
+
+
+def recipe(content: dict[str, Any], runner: str = "dask", **changes: Any) -> Recipe:
+    """The same recipe for a runner, with changes to how it is executed."""
+    return parse_recipe(content | {"execution": execution(runner, **changes)})
+
+
+def stored(data: Path) -> int:
+    """How many replies a store holds, all of them sound."""
+    with ReplyStore(data / "replies.sqlite") as store:
+        check = store.verify()
+    assert check.sound
+    return check.replies
+
+
+async def test_a_process_that_is_killed_costs_nothing_but_what_it_had_in_flight(
+    build: Build,
+    counting: Counting,
+    content: dict[str, Any],
+    tmp_path: Path,
+) -> None:
+    """The build goes on to the same bytes; no other reply is paid again, all questions count."""
+    data, killed = tmp_path / "data", list[int]()
+
+    def kill() -> None:
+        alive = multiprocessing.active_children()
+        victim = next(one for one in alive if one.name.startswith("Dask Worker"))
+        victim.kill()
+        killed.append(victim.pid or 0)
+
+    counting.at_work(kill)
+    progress = Progress()
+    state = await build(recipe(content), progress=progress, data=data)
+    assert (state.name, len(killed)) == ("Completed", 1), state.message
+    again = counting.asked.total() - len(counting.asked)
+    assert again <= IN_FLIGHT
+    assert stored(data) == len(counting.asked)
+    assert progress.entered["filter_qa"] == len(QUESTIONS)
+    folder = (await state.aresult()).folder
+    check_adds_up(folder, ids=[row["id"] for row in QUESTIONS])
+    undisturbed = await build(recipe(content, "async"), data=tmp_path / "other")
+    assert file_bytes(folder) == file_bytes((await undisturbed.aresult()).folder)
+
+
+class Mortal:
+    """A runner of two processes; the first one of a round dies over what it is given, twice."""
+
+    def __init__(self) -> None:
+        self._sent = 0
+
+    def submit(self, task: object, parameters: dict[str, Parcel]) -> Any:
+        """Carry a load in a thread, or die over it."""
+        self._sent += 1
+        return SimpleNamespace(result=partial(self._result, parameters["parcel"], self._sent))
+
+    def _result(self, parcel: Parcel, number: int) -> Delivery:
+        if number in (1, 3):
+            raise OSError("worker gone")
+        return carry(parcel)
+
+
+async def test_what_a_process_dies_over_twice_is_set_aside(
+    build: Build,
+    counting: Counting,
+    content: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its questions are quarantined with the reason; the next build asks for them and no other."""
+    monkeypatch.setattr(fleet, "task_runner", lambda *_: nullcontext(Mortal()))
+    progress = Progress()
+    state = await build(recipe(content, max_quarantine_fraction=1.0), progress=progress)
+    assert state.name == "CompletedWithQuarantine", state.message
+    folder = (await state.aresult()).folder
+    check_adds_up(folder, ids=[row["id"] for row in QUESTIONS])
+    lost = read(folder, "quarantine")
+    failed = [row for row in lost if row["reason"] == "shard_failed"]
+    assert len(failed) == 4
+    assert all("worker gone" in row["detail"] for row in failed)
+    assert progress.entered["filter_qa"] == len(QUESTIONS) - len(failed)
+    again = await build(recipe(content, "async"))
+    assert again.name == "Completed", again.message
+    assert counting.asked.total() == len(counting.asked)
