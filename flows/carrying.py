@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -23,6 +25,7 @@ from weak2wise_core.sharding import Shard
 from weak2wise_core.stores.files import atomic_write_text
 
 _SECONDS_BETWEEN_REPORTS = 1.0
+_SECONDS_BETWEEN_LOOKS = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,8 @@ class Load:
     scratch: Path
     report: Path
     """Where the process writes how far it is."""
+    halt: Path
+    """A file that appears when the build is to stop."""
 
 
 class Parcel:
@@ -59,7 +64,7 @@ class Delivery:
 
     results: tuple[ShardResult, ...]
     stopped: str = ""
-    """Why it stopped before the last shard, where its part of the budget did not suffice."""
+    """Why it stopped before the last shard, as where its part of the budget did not suffice."""
 
 
 def carry(parcel: Parcel) -> Delivery:
@@ -86,16 +91,58 @@ async def _carry(load: Load) -> Delivery:
         open_share(load.recipe, data=load.data, progress=progress, prompts=load.prompts) as runtime,
     ):
         try:
-            await travel(
-                load.shards,
-                runtime=runtime,
-                luggage=load.luggage,
-                scratch=load.scratch,
-                done=results.append,
-            )
-        except BudgetReachedError as stop:
+            async with ending_at(load.halt):
+                await travel(
+                    load.shards,
+                    runtime=runtime,
+                    luggage=load.luggage,
+                    scratch=load.scratch,
+                    done=results.append,
+                )
+        except (BudgetReachedError, HaltedError) as stop:
             return Delivery(results=tuple(results), stopped=str(stop))
     return Delivery(results=tuple(results))
+
+
+class HaltedError(Exception):
+    """The build was stopped while a process worked for it."""
+
+
+@asynccontextmanager
+async def ending_at(halt: Path) -> AsyncIterator[None]:
+    """Cancel what the block does as soon as a file appears.
+
+    Raises:
+        HaltedError: It appeared.
+    """
+    work = asyncio.current_task()
+    assert work is not None, "a coroutine runs in a task"
+
+    async def look(work: asyncio.Task[Any]) -> None:
+        while not await asyncio.to_thread(halt.exists):  # noqa: ASYNC110 - of another process
+            await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
+        work.cancel()
+
+    looking = asyncio.create_task(look(work))
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not looking.done():
+            raise
+        work.uncancel()
+        raise HaltedError("the build was stopped") from None
+    finally:
+        looking.cancel()
+        with suppress(asyncio.CancelledError):
+            await looking
+
+
+def dask_setup(_: object) -> None:
+    """Leave Ctrl-C to the build, which a terminal sends it to as well; a worker of Dask calls this.
+
+    It would end the process in the middle of its work. Ray does the same for its own.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @asynccontextmanager

@@ -3,11 +3,13 @@
 import asyncio
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -33,6 +35,7 @@ R = TypeVar("R")
 TRIES = 2
 """How often a group of shards is sent out whose process dies."""
 _SECONDS_BETWEEN_LOOKS = 1.0
+_SECONDS_TO_END = 10.0
 _MOST_THREADS = 1024
 
 
@@ -91,6 +94,7 @@ class Fleet:
         self._luggage = luggage
         self._scratch = scratch
         self._reports = scratch / "reports"
+        self._halt = scratch / "halt"
         # Threads of its own, begun when needed: asyncio may have fewer than there are processes.
         self._threads = ThreadPoolExecutor(_MOST_THREADS)
         self._sent = 0
@@ -98,7 +102,10 @@ class Fleet:
     async def send(
         self, shards: Sequence[Shard], runner: TaskRunner[Any], *, spent: Spending
     ) -> Round:
-        """Send shards to as many processes as can share the work; what they bring back."""
+        """Send shards to as many processes as can share the work; what they bring back.
+
+        An error or a signal ends the work of all of them: none asks on for a build that is over.
+        """
         async with get_client() as client:
             url = str(client.api_url)  # else every process would start a server of its own
         listener, futures = asyncio.create_task(self._listen()), list[Any]()
@@ -107,6 +114,11 @@ class Fleet:
                 for load in self._loads(shards, spent):
                     futures.append(runner.submit(carry_shards, {"parcel": Parcel(load)}))
             return _joined(await gather_all([self._delivery(one) for one in futures]))
+        except BaseException:
+            with suppress(OSError):  # a full disk must not hide why it ends
+                self._halt.touch()
+            await self._apart(partial(_wait_for, futures))
+            raise
         finally:
             listener.cancel()
             with suppress(asyncio.CancelledError):
@@ -147,6 +159,7 @@ class Fleet:
                 luggage=self._luggage.of_all(group),
                 scratch=self._scratch,
                 report=self._reports / f"group {self._sent}.json",
+                halt=self._halt,
             )
 
     async def _listen(self) -> None:
@@ -199,6 +212,7 @@ def _dask(count: int) -> Iterator[TaskRunner[Any]]:
         "threads_per_worker": 1,
         "processes": True,
         "dashboard_address": None,
+        "preload": ["flows.carrying"],
     }
     with dask.config.set(settings), DaskTaskRunner(cluster_kwargs=cluster) as runner:
         yield runner
@@ -216,6 +230,13 @@ def _ray(count: int) -> Iterator[TaskRunner[Any]]:
     }
     with remote_options(max_retries=0), RayTaskRunner(init_kwargs=instance) as runner:
         yield runner
+
+
+def _wait_for(futures: Sequence[Any]) -> None:
+    """Wait until processes have ended their work, but not for ever."""
+    last = time.monotonic() + _SECONDS_TO_END
+    for future in futures:
+        future.wait(timeout=max(last - time.monotonic(), 0.1))
 
 
 def _joined(found: Sequence[Delivery | BaseException]) -> Round:

@@ -1,7 +1,10 @@
-"""Builds in several processes that die: nothing is lost, nothing is paid twice."""
+"""Builds in several processes that die or are stopped: nothing is lost, nothing is paid twice."""
 
 import asyncio
 import multiprocessing
+import os
+import signal
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import nullcontext
@@ -19,6 +22,7 @@ from flows.carrying import Delivery, Parcel, carry
 from tasks.progress import Progress
 from tests.flows.auditing import check_adds_up, file_bytes, read
 from tests.flows.orchard import answer, content_for, rows, write_rows
+from tests.flows.processes import BuildProcess
 from tests.flows.secured import ENVIRONMENT_CANARY, KEY_VARIABLE
 from weak2wise_core.config import Recipe
 from weak2wise_core.hashing import content_hash
@@ -173,3 +177,43 @@ async def test_what_a_process_dies_over_twice_is_set_aside(
     again = await build(recipe(content, "async"))
     assert again.name == "Completed", again.message
     assert counting.asked.total() == len(counting.asked)
+
+
+async def test_a_build_that_a_signal_stops_goes_on_where_it_was(
+    build: Build, counting: Counting, content: dict[str, Any], tmp_path: Path
+) -> None:
+    """Ctrl-C reaches every process, as a terminal sends it; SIGTERM the first one alone.
+
+    No process asks on or stays behind, the sentence says how to go on, and the bytes are the same.
+    """
+    data = tmp_path / "data"
+    for number, code in (signal.SIGINT, 130), (signal.SIGTERM, 143):
+        before = counting.asked.total()
+        running = BuildProcess(content, recipe=tmp_path / "r.yaml", data=data)
+        group = running.process.pid
+        send = os.killpg if number is signal.SIGINT else os.kill
+        counting.at_work(partial(send, group, number))
+        ended, said = running.ended()
+        assert ended == code, said
+        assert "Start the same build again to go on" in said
+        assert "Traceback" not in said
+        assert counting.asked.total() <= before + AT_WORK + 2 * IN_FLIGHT
+        assert await asyncio.to_thread(is_gone, group)
+    assert stored(data) >= len(counting.asked) - 2 * IN_FLIGHT
+    state = await build(recipe(content, "async"), data=data)
+    assert counting.asked.total() - len(counting.asked) <= 2 * IN_FLIGHT
+    assert state.name == "Completed", state.message
+    undisturbed = await build(recipe(content, "async"), data=tmp_path / "other")
+    folders = [(await one.aresult()).folder for one in (state, undisturbed)]
+    assert file_bytes(folders[0]) == file_bytes(folders[1])
+
+
+def is_gone(group: int) -> bool:
+    """Whether the last process of a group ends soon."""
+    for _ in range(100):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
