@@ -194,7 +194,7 @@ def task_runner(recipe: Recipe, count: int) -> Iterator[TaskRunner[Any]]:
 
 
 # Neither may send out again what a process died over: that one's part of the budget would be spent
-# twice.
+# twice. And neither may write objects to the disk.
 
 
 @contextmanager
@@ -212,6 +212,7 @@ def _dask(count: int) -> Iterator[TaskRunner[Any]]:
         "threads_per_worker": 1,
         "processes": True,
         "dashboard_address": None,
+        "memory_limit": 0,  # a process that holds a local model is not killed for its size either
         "preload": ["flows.carrying"],
     }
     with dask.config.set(settings), DaskTaskRunner(cluster_kwargs=cluster) as runner:
@@ -227,6 +228,7 @@ def _ray(count: int) -> Iterator[TaskRunner[Any]]:
         "num_cpus": count,
         "include_dashboard": False,
         "log_to_driver": False,
+        "_system_config": {"automatic_object_spilling_enabled": False},
     }
     with remote_options(max_retries=0), RayTaskRunner(init_kwargs=instance) as runner:
         yield runner

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import dask
 import pytest
 
 from benchmarks.loopback import LoopbackServer
@@ -23,6 +24,7 @@ from tasks.progress import Progress
 from tests.flows.auditing import check_adds_up, file_bytes, read
 from tests.flows.orchard import answer, content_for, rows, write_rows
 from tests.flows.processes import BuildProcess
+from tests.flows.searching import places_of
 from tests.flows.secured import ENVIRONMENT_CANARY, KEY_VARIABLE
 from weak2wise_core.config import Recipe
 from weak2wise_core.hashing import content_hash
@@ -116,10 +118,15 @@ async def test_a_process_that_is_killed_costs_nothing_but_what_it_had_in_flight(
     content: dict[str, Any],
     tmp_path: Path,
 ) -> None:
-    """The build goes on to the same bytes; no other reply is paid again, all questions count."""
-    data, killed = tmp_path / "data", list[int]()
+    """The build goes on with the same bytes; no other reply is paid again, every question counts.
+
+    On the way, Dask writes nothing into its folder; the key is nowhere, though each process had it.
+    """
+    data, spill, killed = tmp_path / "data", tmp_path / "dask", list[int]()
 
     def kill() -> None:
+        assert spill.is_dir()
+        assert not any(path.is_file() and path.stat().st_size for path in spill.rglob("*"))
         alive = multiprocessing.active_children()
         victim = next(one for one in alive if one.name.startswith("Dask Worker"))
         victim.kill()
@@ -127,12 +134,16 @@ async def test_a_process_that_is_killed_costs_nothing_but_what_it_had_in_flight(
 
     counting.at_work(kill)
     progress = Progress()
-    state = await build(recipe(content), progress=progress, data=data)
+    with dask.config.set({"temporary-directory": str(spill)}):
+        state = await build(recipe(content), progress=progress, data=data)
     assert (state.name, len(killed)) == ("Completed", 1), state.message
     again = counting.asked.total() - len(counting.asked)
     assert again <= IN_FLIGHT
     assert stored(data) == len(counting.asked)
     assert progress.entered["filter_qa"] == len(QUESTIONS)
+    keys = {one.headers["authorization"] for one in counting.server.requests}
+    assert keys == {f"Bearer {ENVIRONMENT_CANARY}"}
+    assert places_of(ENVIRONMENT_CANARY, tmp_path) == []
     folder = (await state.aresult()).folder
     check_adds_up(folder, ids=[row["id"] for row in QUESTIONS])
     undisturbed = await build(recipe(content, "async"), data=tmp_path / "other")
