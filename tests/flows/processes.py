@@ -36,11 +36,7 @@ class BuildProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-<<<<<<< HEAD
-            start_new_session=True,
-=======
             start_new_session=True,  # as a terminal does: its signals reach the build alone
->>>>>>> 08d6817 (Stop every process of a build that ends)
         )
 
     def facts(self) -> dict[str, Any]:
@@ -56,7 +52,6 @@ class BuildProcess:
 
     def died(self) -> int:
         """Wait for the end; the exit code."""
-<<<<<<< HEAD
         self.ended()
         return self.process.returncode
 
@@ -69,11 +64,3 @@ def _engine_of_the_session() -> dict[str, str]:
     from prefect.settings import PREFECT_API_URL
 
     return {"PREFECT_API_URL": PREFECT_API_URL.value() or ""}
-=======
-        return self.ended()[0]
-
-    def ended(self) -> tuple[int, str]:
-        """Wait for the end; the exit code, and what was said on the way."""
-        _, errors = self.process.communicate(timeout=300)
-        return self.process.returncode, errors
->>>>>>> 08d6817 (Stop every process of a build that ends)

@@ -15,14 +15,14 @@ from typing import Any
 
 import dask
 import pytest
+from tests.flows.auditing import check_adds_up, file_bytes, read
+from tests.flows.orchard import answer, content_for, rows, write_rows
 
 from benchmarks.loopback import LoopbackServer
 from benchmarks.loopback_replies import Reply
 from flows import fleet
 from flows.carrying import Delivery, Parcel, carry
 from tasks.progress import Progress
-from tests.flows.auditing import check_adds_up, file_bytes, read
-from tests.flows.orchard import answer, content_for, rows, write_rows
 from tests.flows.processes import BuildProcess
 from tests.flows.searching import places_of
 from tests.flows.secured import ENVIRONMENT_CANARY, KEY_VARIABLE
@@ -204,7 +204,8 @@ async def test_a_build_that_a_signal_stops_goes_on_where_it_was(
         group = running.process.pid
         send = os.killpg if number is signal.SIGINT else os.kill
         counting.at_work(partial(send, group, number))
-        ended, said = running.ended()
+        _, said = running.ended()
+        ended = running.process.returncode
         assert ended == code, said
         assert "Start the same build again to go on" in said
         assert "Traceback" not in said
