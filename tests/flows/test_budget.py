@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from benchmarks.auditing import file_bytes
 from benchmarks.loopback import LoopbackServer
 from benchmarks.loopback_replies import Fault, FaultPlan
+from benchmarks.orchard import USAGE, answer, recipe_for, rows, write_rows
 from tasks.progress import Progress, account
-from tests.flows.auditing import file_bytes
-from tests.flows.orchard import USAGE, answer, recipe_for, rows, write_rows
 
 pytestmark = pytest.mark.slow
 

@@ -15,11 +15,11 @@ from typing import Any
 
 import dask
 import pytest
-from tests.flows.auditing import check_adds_up, file_bytes, read
-from tests.flows.orchard import answer, content_for, rows, write_rows
 
+from benchmarks.auditing import check_adds_up, file_bytes, read
 from benchmarks.loopback import LoopbackServer
 from benchmarks.loopback_replies import Reply
+from benchmarks.orchard import answer, content_for, rows, write_rows
 from flows import fleet
 from flows.carrying import Delivery, Parcel, carry
 from tasks.progress import Progress
