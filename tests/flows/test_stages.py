@@ -38,9 +38,9 @@ class Told:
     def __init__(self) -> None:
         self.said: list[tuple[str, int]] = []
 
-    def enter(self, stage: str, questions: int) -> None:
+    def enter(self, stage: str, shard: str, questions: int) -> None:
         """A stage takes in questions."""
-        self.said.append((stage, questions))
+        self.said.append((f"{stage} takes {shard}", questions))
 
     def finish(self, stage: str, shard: str, questions: int) -> None:
         """It has done with them."""
@@ -67,7 +67,7 @@ async def test_rows_come_back_without_the_bytes_of_their_table() -> None:
     result = await ran(Stage(), session)
     assert result.rows == tuple(QUESTIONS)
     assert result.packed is None
-    assert session.progress.said == [("filter", 3), ("filter of 01", 3)]
+    assert session.progress.said == [("filter takes 01", 3), ("filter of 01", 3)]
 
 
 async def test_a_stage_without_questions_is_not_run() -> None:
