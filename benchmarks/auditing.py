@@ -12,6 +12,27 @@ from typing import Any
 import duckdb
 
 TABLES = ("questions", "attempts", "candidates", "outcomes", "scores", "golden", "train")
+_ASKING = {"filter_qa", "generate_candidates", "score_step_masks"}
+_STAGES = _ASKING | {"select_golden", "truncate_golden"}
+
+
+class DiscrepancyError(AssertionError):
+    """Something in a dataset does not agree with the rest of it."""
+
+
+def expect(holds: bool, what: str, *found: object) -> None:
+    """Go on where it holds.
+
+    Args:
+        holds: Whether it does.
+        what: That does not, in words.
+        found: The values that should have agreed.
+
+    Raises:
+        DiscrepancyError: It does not.
+    """
+    if not holds:
+        raise DiscrepancyError(f"{what}: {', '.join(map(str, found))}" if found else what)
 
 
 def read(folder: Path, table: str, columns: str = "*") -> list[dict[str, Any]]:
@@ -39,6 +60,9 @@ def check_adds_up(folder: Path, *, ids: list[str]) -> None:
     Args:
         folder: The dataset.
         ids: Of the rows of the question file, as rejections name them; repeated where rows are.
+
+    Raises:
+        DiscrepancyError: It does not add up.
     """
     manifest = manifest_of(folder)
     counts = manifest["counts"]
@@ -49,12 +73,14 @@ def check_adds_up(folder: Path, *, ids: list[str]) -> None:
         if row["verdict"] == "correct"
     ]
     left = read(folder, "quarantine")
-    assert sorted(trained + solved + [row["question_id"] for row in left]) == sorted(ids)
+    went_in = Counter(ids)
+    went_out = Counter(trained + solved + [row["question_id"] for row in left])
+    expect(went_in == went_out, "rows lost, or there twice", went_in - went_out, went_out - went_in)
     kinds = Counter(row["kind"] for row in left)
     stations = {"rows": len(ids), "train": len(trained), "solved": len(solved)}
     stations |= {"dropped": kinds["dropped"], "quarantined": kinds["quarantined"]}
-    assert {name: counts[name] for name in stations} == stations
-    assert counts["rows"] == sum(stations.values()) - counts["rows"]
+    told = {name: counts[name] for name in stations}
+    expect(told == stations, "counts of the manifest", told, stations)
     for kind in ("dropped", "quarantined"):
         found = Counter((row["stage"], row["reason"]) for row in left if row["kind"] == kind)
         named = {
@@ -62,26 +88,57 @@ def check_adds_up(folder: Path, *, ids: list[str]) -> None:
             for stage, reasons in manifest[kind].items()
             for reason, count in reasons.items()
         }
-        assert named == found
+        expect(named == found, f"reasons in the manifest, {kind}", named, found)
     _check_tables(folder, manifest)
     _check_models(folder, manifest)
     _check_digests(folder, manifest)
 
 
+def check_named(folder: Path, *, models: set[str], tries: int, host: str) -> None:
+    """Whoever reads a quarantine row knows what failed, where, and why.
+
+    Args:
+        folder: A dataset of whose question file every row was fit to use.
+        models: Names that a row may give.
+        tries: How often a call was made before it was given up.
+        host: Of the server.
+
+    Raises:
+        DiscrepancyError: A row does not say it.
+    """
+    for row in read(folder, "quarantine"):
+        if row["kind"] != "quarantined":
+            continue
+        detail = row["detail"]
+        expect(row["stage"] in _STAGES, "a quarantined row without its stage", row)
+        expect(row["model"] in models, "a quarantined row without its model", row)
+        expect(row["draw"] is not None, "a quarantined row without its draw", row)
+        expect(row["reason"] in {"model_failed", "unjudged"}, "an unknown reason", row)
+        expect(len(detail.split()) >= 8, "a reason in fewer than eight words", row)
+        if row["reason"] == "model_failed":
+            why = f"gave no reply in {tries} tries; the last failure: "
+            expect(why in detail and host in detail, "a failure that is not explained", row)
+
+
 def _check_tables(folder: Path, manifest: dict[str, Any]) -> None:
     """Every row of every table belongs to a question; the sizes are those of the manifest."""
+    counts = manifest["counts"]
     known = {row["id"] for row in read(folder, "questions", "id")}
     for table in TABLES[1:]:
-        assert {row["question_id"] for row in read(folder, table, "question_id")} <= known, table
+        stray = {row["question_id"] for row in read(folder, table, "question_id")} - known
+        expect(not stray, f"rows of {table} without a question", stray)
     names = {"questions": "questions", "candidates": "candidates", "outcomes": "scored"}
     names |= {"golden": "golden", "train": "train"}
     for table, name in names.items():
-        assert len(read(folder, table)) == manifest["counts"][name], table
-    refused = [row for row in read(folder, "candidates", "refusal") if row["refusal"]]
-    assert len(refused) == manifest["counts"]["candidates_refused"]
+        size = len(read(folder, table))
+        expect(size == counts[name], f"size of {table} and its count", size, counts[name])
+    refused = sum(bool(row["refusal"]) for row in read(folder, "candidates", "refusal"))
+    told = counts["candidates_refused"]
+    expect(refused == told, "refused candidates and their count", refused, told)
     lines = (folder / "train.jsonl").read_text(encoding="utf-8").splitlines()
     responses = [json.loads(line)["completion"][0]["content"] for line in lines]
-    assert responses == [row["response"] for row in read(folder, "train", "response")]
+    same = responses == [row["response"] for row in read(folder, "train", "response")]
+    expect(same, "train.jsonl and train.parquet hold other responses")
 
 
 def _check_models(folder: Path, manifest: dict[str, Any]) -> None:
@@ -100,12 +157,15 @@ def _check_models(folder: Path, manifest: dict[str, Any]) -> None:
         for model, ids in manifest["models"].items()
         for returned, calls in ids.items()
     }
-    assert told == named
-    assert sum(row["calls"] for row in manifest["cost"]) == sum(named.values())
+    expect(told == named, "calls by model in the manifest and in the rows", told, named)
+    paid, taken = sum(row["calls"] for row in manifest["cost"]), sum(named.values())
+    expect(paid == taken, "calls of the cost table and of the rows", paid, taken)
 
 
 def _check_digests(folder: Path, manifest: dict[str, Any]) -> None:
     files = file_bytes(folder)
-    assert set(files) == set(manifest["files"]) | {"manifest.json", "README.md", "report.html"}
+    listed = set(manifest["files"]) | {"manifest.json", "README.md", "report.html"}
+    expect(set(files) == listed, "files of the manifest and of the folder", listed, set(files))
     for name, said in manifest["files"].items():
-        assert hashlib.sha256(files[name]).hexdigest() == said["sha256"], name
+        same = hashlib.sha256(files[name]).hexdigest() == said["sha256"]
+        expect(same, f"{name} has another digest than the manifest says")

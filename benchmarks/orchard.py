@@ -15,6 +15,7 @@ from weak2wise_core.config import Recipe
 from weak2wise_core.recipes import parse_recipe
 
 TOKENIZER = Path(__file__).parents[1] / "testbed" / "weak_model"
+MODELS = ("weak", "plain", "streamed", "judge")
 SOLVED_UNAIDED, NEVER_HELPED, ONE_TEACHER_HELPS = 0, 1, 2
 """What becomes of a question, by its number modulo 10; of others, either teacher helps."""
 LATE_SEED = 3

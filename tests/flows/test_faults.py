@@ -10,92 +10,42 @@ together in 10% of all requests, judged by rule and by a model.
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+from rich.console import Console
 
-from benchmarks.auditing import check_adds_up, file_bytes, manifest_of, read
-from benchmarks.loopback import LoopbackServer
-from benchmarks.loopback_replies import LASTING_FAULTS, Fault, FaultPlan
-from benchmarks.orchard import answer, content_for, recipe_for, rows, write_rows
-from tasks.progress import Progress
-from weak2wise_core.recipes import parse_recipe
-from weak2wise_core.stores.replies import ReplyStore
+from benchmarks.auditing import DiscrepancyError, check_named, file_bytes, manifest_of
+from benchmarks.fault_builds import Builds, Orchard
+from benchmarks.faults import ALL, broken, outcome_of, play, rates_of, table
+from benchmarks.loopback_replies import LASTING_FAULTS, Fault
+from benchmarks.orchard import rows, write_rows
 
 pytestmark = pytest.mark.slow
 
 Build = Callable[..., Awaitable[Any]]
-Rates = dict[Fault, float]
 
 QUESTIONS = rows(200)
-IDS = [row["id"] for row in QUESTIONS]
 MOST_DIFFERENT = [Fault.RATE_LIMITED, Fault.HANG, Fault.CUT_BODY, Fault.STREAM_STOPS]
 SAME_TEXT = [Fault.OTHER_MODEL, Fault.NULL_FIELDS, Fault.MISSING_FIELDS]
 OTHER_TEXT = sorted(LASTING_FAULTS - set(SAME_TEXT))
-ALL_AT_ONCE = dict.fromkeys(Fault, 0.1 / len(Fault))
 TRAINED_ON = ("train.parquet", "train.jsonl")
 
 
 @pytest.fixture(scope="module")
-def questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def questions(tmp_path_factory: pytest.TempPathFactory) -> Orchard:
     """Two hundred questions."""
-    return write_rows(tmp_path_factory.mktemp("questions") / "q.jsonl", QUESTIONS)
-
-
-class Builds:
-    """Builds of the same questions on one store, and what the servers saw."""
-
-    def __init__(self, build: Build, questions: Path, data: Path) -> None:
-        self._build = build
-        self._questions = questions
-        self._data = data
-        self.progress = Progress()
-        self.server = LoopbackServer(answer)
-
-    async def run(self, rates: Rates, *, judge: bool = False) -> Path:
-        """Build against a server with these faults; the published folder, which adds up."""
-        self.progress = Progress()
-        self.server = LoopbackServer(answer, faults=FaultPlan(rates=rates, seed=3))
-        with self.server:
-            recipe = self._recipe(timeout_s=0.5 if Fault.HANG in rates else 60.0, judge=judge)
-            state = await self._build(recipe, progress=self.progress, data=self._data)
-        published = await state.aresult()
-        lost = published.manifest["counts"]["quarantined"]
-        assert state.name == ("CompletedWithQuarantine" if lost else "Completed"), state.message
-        folder: Path = published.folder
-        check_adds_up(folder, ids=IDS)
-        check_named(folder)
-        return folder
-
-    def _recipe(self, *, timeout_s: float, judge: bool) -> Any:
-        entry = {"timeout_s": timeout_s}
-        if not judge:
-            return recipe_for(self.server.base_url, self._questions, entry=entry)
-        content = content_for(self.server.base_url, self._questions, entry=entry)
-        models = content["models"]
-        content["models"] = models | {"judge": models["weak"] | {"model": "judge"}}
-        content["judging"] = {"method": "llm", "votes": 3}
-        content["execution"] |= {"speculate": "always"}
-        return parse_recipe(content)
-
-    def stored(self) -> int:
-        """Replies in the store."""
-        with ReplyStore(self._data / "replies.sqlite") as store:
-            return store.stats().replies
-
-    def hit(self, model: str) -> list[str]:
-        """The last message of every request to a model whose reply was faulty."""
-        return [
-            one.body["messages"][-1]["content"]
-            for one in self.server.requests
-            if one.fault is not None and one.body["model"] == model
-        ]
+    path = write_rows(tmp_path_factory.mktemp("questions") / "q.jsonl", QUESTIONS)
+    return Orchard(path=path, ids=[row["id"] for row in QUESTIONS])
 
 
 @pytest.fixture
-def builds(build: Build, questions: Path, tmp_path: Path) -> Builds:
+def builds(build: Build, questions: Orchard, tmp_path: Path) -> Builds:
     """Builds on a new store."""
     return Builds(build, questions, tmp_path / "data")
 
@@ -115,31 +65,13 @@ def made_once() -> Whole:
 
 
 @pytest.fixture
-async def whole(made_once: Whole, build: Build, questions: Path, tmp_path: Path) -> Whole:
+async def whole(made_once: Whole, build: Build, questions: Orchard, tmp_path: Path) -> Whole:
     """The undisturbed build."""
     if not made_once.files:
         undisturbed = Builds(build, questions, tmp_path / "whole")
         made_once.files = file_bytes(await undisturbed.run({}))
         made_once.calls = undisturbed.progress.calls
     return made_once
-
-
-def check_named(folder: Path) -> None:
-    """Whoever reads a quarantine row knows what failed, where, and why."""
-    for row in read(folder, "quarantine"):
-        if row["kind"] != "quarantined":
-            continue
-        assert row["stage"] in {"filter_qa", "generate_candidates", "score_step_masks"} | {
-            "select_golden",
-            "truncate_golden",
-        }
-        assert row["reason"] in {"model_failed", "unjudged"}
-        assert row["model"] in {"weak", "plain", "streamed", "judge"}
-        assert row["draw"] is not None
-        assert len(row["detail"].split()) >= 8
-        if row["reason"] == "model_failed":
-            assert "gave no reply in 3 tries; the last failure: " in row["detail"]
-            assert "127.0.0.1" in row["detail"]
 
 
 @pytest.mark.parametrize("fault", MOST_DIFFERENT)
@@ -150,7 +82,7 @@ async def test_what_a_passing_fault_took_the_next_build_brings_back(
 
     Nothing is paid for twice: both builds together ask for as many replies as one undisturbed one.
     """
-    damaged = await builds.run({fault: 0.2})
+    damaged = await builds.run(rates_of(fault))
     first = builds.progress.calls
     assert manifest_of(damaged)["counts"]["quarantined"] > 0
     assert builds.server.stats()["faults"][fault.value] > 100
@@ -170,7 +102,7 @@ async def test_a_fault_beside_the_text_changes_no_training_row(
     A stream that brings no finish reason is broken off and asked again; a later build mends what
     that cost. The model ids of the manifest say how many replies named which.
     """
-    await builds.run({fault: 0.2})
+    await builds.run(rates_of(fault))
     hit = Counter(one.body["model"] for one in builds.server.requests if one.fault is not None)
     folder = await builds.run({})
     files = file_bytes(folder)
@@ -189,7 +121,7 @@ async def test_a_faulty_reply_is_a_reply(fault: Fault, builds: Builds) -> None:
 
     So a build without the faults on the same store asks nothing and gives the same bytes.
     """
-    first = await builds.run({fault: 0.2})
+    first = await builds.run(rates_of(fault))
     assert builds.stored() == builds.progress.calls
     check_fate(fault, builds, first)
     again = await builds.run({})
@@ -220,14 +152,14 @@ def check_fate(fault: Fault, builds: Builds, folder: Path) -> None:
 
 @pytest.mark.parametrize("judge", [False, True], ids=["rule", "model"])
 async def test_all_faults_together_lose_nothing(
-    judge: bool, builds: Builds, build: Build, questions: Path, tmp_path: Path
+    judge: bool, builds: Builds, build: Build, questions: Orchard, tmp_path: Path
 ) -> None:
     """Whatever comes at once, the rows add up, and a dataset is a function of the stored replies.
 
     A second build mends what passed. A third one, with nothing but the reply store and no server
     at all behind the address, gives the same bytes.
     """
-    damaged = await builds.run(ALL_AT_ONCE, judge=judge)
+    damaged = await builds.run(rates_of(ALL), judge=judge)
     stats = builds.server.stats()
     assert len(stats["faults"]) > 0.8 * len(Fault)  # a rare kind may not have been drawn
     assert manifest_of(damaged)["counts"]["train"] > 0
@@ -239,3 +171,46 @@ async def test_all_faults_together_lose_nothing(
     from_store = Builds(build, questions, bare)
     again = await from_store.run({}, judge=judge)
     assert file_bytes(again) == file_bytes(repaired)
+
+
+async def test_the_command_tells_what_became_of_every_build(build: Build, tmp_path: Path) -> None:
+    """Twelve questions behind a fault that passes and behind all of them; what is lost is named."""
+    path, kinds = write_rows(tmp_path / "q.jsonl", rows(12)), (Fault.SERVER_ERROR, ALL)
+    how = {"questions": 12, "build": build, "folder": tmp_path, "console": Console(file=StringIO())}
+    found = await play(kinds, **how)  # type: ignore[arg-type]
+    assert [one.fault for one in found] == list(kinds)
+    assert [*broken(found)] == []
+    for one in found:
+        assert one.train + one.solved + one.dropped + one.quarantined == one.rows == 12
+    assert table(found).row_count == len(kinds) + 1
+
+    more = Orchard(path=path, ids=[*(row["id"] for row in rows(12)), "q999"])
+    lossy = await outcome_of(Fault.LENGTH, build=build, questions=more, data=tmp_path / "data")
+    assert [*broken([lossy, replace(found[1], injected=0)])] == [
+        "length: rows lost, or there twice: Counter({'q999': 1}), Counter()",
+        f"all: no reply of {found[1].requests} had a fault; ask more questions",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({}, None),
+        ({"stage": ""}, "without its stage"),
+        ({"model": "unknown"}, "without its model"),
+        ({"draw": None}, "without its draw"),
+        ({"reason": "bad luck"}, "unknown reason"),
+        ({"detail": "it failed"}, "fewer than eight words"),
+        ({"detail": "it failed for whatever reason there may have been"}, "not explained"),
+    ],
+)
+def test_a_quarantined_row_names_what_failed(
+    change: dict[str, Any], what: str | None, tmp_path: Path
+) -> None:
+    """A row without one of its parts does not pass."""
+    row = {"kind": "quarantined", "stage": "filter_qa", "model": "weak", "draw": 0}
+    row |= {"reason": "model_failed", "detail": "h gave no reply in 3 tries; the last failure: 500"}
+    pd.DataFrame([row | change]).to_parquet(tmp_path / "quarantine.parquet")
+    found = nullcontext() if what is None else pytest.raises(DiscrepancyError, match=what)
+    with found:
+        check_named(tmp_path, models={"weak"}, tries=3, host="h")
