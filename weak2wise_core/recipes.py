@@ -80,6 +80,8 @@ def _fault(item: Mapping[str, Any]) -> str:
     where = ".".join(str(part) for part in item["loc"]) or "recipe"
     if item["type"] == "extra_forbidden":
         return f"  {where}: unknown key; remove it or correct its spelling"
+    if item["type"] == "model_type":
+        return f"  {where}: a section with keys of its own was expected; fill it or leave it out"
     return f"  {where}: {str(item['msg']).removeprefix('Value error, ')}"
 
 

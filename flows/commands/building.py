@@ -73,7 +73,12 @@ def read_recipe(
             raise RecipeError(f"--set {key}: the value is not YAML: {fault}") from None
     if limit is not None:
         changes["questions.limit"] = limit
-    trust_command_line(path, _texts(list(changes.values())))
+    try:
+        trust_command_line(path, _texts(list(changes.values())))
+    except RecursionError:
+        raise RecipeError(
+            "--set: a value contains itself, as YAML allows and no recipe does"
+        ) from None
     return load_recipe(path, changes, kind=kind)
 
 

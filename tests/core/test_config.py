@@ -36,6 +36,8 @@ def recipe_file(tmp_path: Path) -> Path:
         ({"step_mask": {"granularity": 1}}, "step_mask.granularity"),
         ({"step_mask": {"beta": 1.5}}, "step_mask.beta"),
         ({"budget": {"usd": float("inf")}}, "budget.usd"),
+        ({"budget": None}, "budget: a section with keys of its own was expected"),
+        ({"models": {"weak": 3, "strong": []}}, "models.weak: a section with keys"),
         ({"training": {"learning_rate": float("inf")}}, "training.learning_rate"),
         ({"dataset": "../up"}, "dataset"),
         ({"judging": {"votes": 2}}, "votes must be odd"),

@@ -189,6 +189,7 @@ def test_plan_prices_the_calls(paper_recipe: Path) -> None:
     [
         (["--set", "nonsense"], 2, "KEY=VALUE"),
         (["--set", "colour=1"], 2, "colour: unknown key"),
+        (["--set", "sft=&x [*x]"], 2, "a value contains itself"),
         (["--set", "step_mask.beta=2"], 2, "step_mask.beta"),
         (["--set", "questions.path=absent.jsonl"], 2, "absent.jsonl does not exist"),
         (["--limit", "0"], 2, ""),
