@@ -13,11 +13,20 @@ from weak2wise_core.stores.files import atomic_writer
 from weak2wise_core.stores.reply_database import transaction, write_turn
 from weak2wise_core.stores.reply_records import Packer, from_json
 
+_MEND: Final = (
+    "`weak2wise replies verify` names every such record, and with --remove removes them; then "
+    "their replies are asked for again."
+)
 _ROWS_A_TURN: Final = 1000
 _PAGES_A_TURN: Final = 512
 _BY_DAMAGED_KEY: Final = (
     "select id from replies where typeof(key) <> 'blob' and cast(key as blob) = ?"
 )
+_BAD_LABEL: Final = (
+    "(typeof(model) <> 'text' or typeof(stage) <> 'text' or typeof(created) <> 'integer'"
+    " or created not between 0 and 253402300799)"
+)
+"""Whether what stands beside a reply is damaged; the largest time is the last of the year 9999."""
 _ENDINGS: Final = ("", "-wal", "-shm", ".lock", ".turns")
 """Of the files that make up a store."""
 
@@ -57,7 +66,8 @@ class ReplyCheck:
     replies: int
     """Records that could be reached, bad ones included."""
     bad_keys: tuple[str, ...]
-    """Records that do not decompress or do not hold a reply, or whose key is damaged itself."""
+    """Records that do not decompress or do not hold a reply, or whose key, model, stage or time is
+    damaged."""
     faults: tuple[str, ...]
     """What SQLite's own check says about the file."""
 
@@ -68,7 +78,15 @@ class ReplyCheck:
 
 
 def stats(connection: sqlite3.Connection, *, path: Path) -> ReplyStats:
-    """Count the replies by model and stage."""
+    """Count the replies by model and stage.
+
+    Raises:
+        StoreError: Model, stage or time of a record is damaged.
+    """
+    if bad := _count(connection, f"select count(*) from replies where {_BAD_LABEL}"):  # noqa: S608
+        raise StoreError(
+            f"reply store {path}: {bad} records have a damaged model, stage or time. {_MEND}"
+        )
     rows = connection.execute(
         "select model, stage, count(*), sum(length(body)), min(created), max(created)"
         " from replies group by model, stage order by model, stage"
@@ -149,14 +167,25 @@ def verify(connection: sqlite3.Connection) -> ReplyCheck:
     replies = 0
     try:
         faults += [row[0] for row in connection.execute("pragma integrity_check") if row[0] != "ok"]
-        rows = "select lower(hex(key)), typeof(key), body from replies order by id"
-        for key, kind, body in connection.execute(rows):
+        rows = (
+            f"select lower(hex(key)), typeof(key) <> 'blob' or {_BAD_LABEL},"  # noqa: S608
+            " cast(model as blob), cast(stage as blob), body from replies order by id"
+        )
+        for key, bad, model, stage, body in connection.execute(rows):
             replies += 1
-            if kind != "blob" or not _readable(packer, body):
+            if bad or not (_is_text(model) and _is_text(stage) and _readable(packer, body)):
                 bad_keys.append(key)
     except sqlite3.DatabaseError as error:
         faults.append(f"reading stopped after {replies} replies: {error}")
     return ReplyCheck(replies=replies, bad_keys=tuple(bad_keys), faults=tuple(faults))
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _readable(packer: Packer, body: bytes) -> bool:
@@ -181,10 +210,13 @@ def export(connection: sqlite3.Connection, *, to: Path, path: Path) -> int:
     packer = Packer()
     count = 0
     rows = connection.execute(
-        "select cast(key as blob), model, stage, created, body from replies order by key"
+        f"select cast(key as blob), {_BAD_LABEL}, model, stage, created, body"  # noqa: S608
+        " from replies order by key"
     )
     with atomic_writer(to) as handle:
-        for key, model, stage, created, body in rows:
+        for key, bad, model, stage, created, body in rows:
+            if bad:
+                raise damaged(path, key=key, fault=ValueError("its model, stage or time is none"))
             data = readable(packer, body, key=key, path=path)
             line = {"key": key.hex(), "model": model, "stage": stage, "created": created}
             handle.write(orjson.dumps(line | {"reply": orjson.Fragment(data)}) + b"\n")
@@ -212,11 +244,7 @@ def readable(packer: Packer, body: bytes, *, key: bytes, path: Path) -> bytes:
 
 def damaged(path: Path, *, key: bytes, fault: ValueError) -> StoreError:
     """The error of a record that cannot be read."""
-    return StoreError(
-        f"reply store {path}: the record {key.hex()} is damaged ({fault}). "
-        "`weak2wise replies verify` names every such record, and with --remove removes them; then "
-        "their replies are asked for again."
-    )
+    return StoreError(f"reply store {path}: the record {key.hex()} is damaged ({fault}). {_MEND}")
 
 
 def _count(connection: sqlite3.Connection, statement: str) -> int:

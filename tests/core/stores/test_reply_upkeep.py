@@ -195,6 +195,39 @@ def test_a_record_whose_key_is_damaged_is_found_named_and_removed(
     assert three.stats().replies == 2
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "created = 'yesterday'",
+        "created = 1e300",
+        "created = -1",
+        "created = 99999999999999",
+        "model = x'ff00'",
+        "model = cast(x'ff00' as text)",
+        "stage = x'00'",
+    ],
+)
+def test_what_stands_beside_a_reply_may_be_damaged_too(
+    three: ReplyStore, tmp_path: Path, key_of: KeyOf, change: str
+) -> None:
+    """Stats and export say so, `verify` names the record, and without it all is well."""
+    three.flush()
+    connection = sqlite3.connect(three.path)
+    with connection:
+        statement = f"update replies set {change} where key = ?"
+        connection.execute(statement, (bytes.fromhex(key_of("b")),))
+    connection.close()
+    with pytest.raises(StoreError, match="replies"):
+        three.stats()
+    with pytest.raises(StoreError):
+        three.export(tmp_path / "all.jsonl")
+    assert not (tmp_path / "all.jsonl").exists()
+    found = three.verify()
+    assert (found.replies, found.bad_keys, found.sound) == (3, (key_of("b"),), False)
+    assert three.remove(found.bad_keys) == 1
+    assert three.stats().replies == three.export(tmp_path / "all.jsonl") == 2
+
+
 def test_export_writes_every_reply(three: ReplyStore, tmp_path: Path, key_of: KeyOf) -> None:
     """One JSON object a line, in the order of the keys, with model, stage and time."""
     path = tmp_path / "replies.jsonl"
