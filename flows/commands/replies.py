@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -15,6 +16,7 @@ from rich.table import Table
 from flows.commands.building import AsJson, Data, use_data_folder
 from weak2wise_core.dataset.reading import refuse_published
 from weak2wise_core.errors import InputFileError, UsageError
+from weak2wise_core.planning.stored import StoredReplies
 from weak2wise_core.stores.replies import ReplyStore
 
 app = typer.Typer(
@@ -25,14 +27,27 @@ app = typer.Typer(
 
 @contextmanager
 def _opened(data_dir: Path | None) -> Iterator[ReplyStore]:
+    with ReplyStore(_place(data_dir), create=False) as store:
+        yield store
+
+
+@contextmanager
+def _read(data_dir: Path | None) -> Iterator[ReplyStore | StoredReplies]:
+    """The store to read, also where nothing can be written."""
+    path = _place(data_dir)
+    writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+    with ReplyStore(path, create=False) if writable else StoredReplies(path) as store:
+        yield store
+
+
+def _place(data_dir: Path | None) -> Path:
     from tasks.runtime import REPLIES, data_folder
 
     use_data_folder(data_dir)
     path = data_folder() / REPLIES
     if not path.exists():
         raise InputFileError(f"there is no reply store at {path}; a build makes one")
-    with ReplyStore(path, create=False) as store:
-        yield store
+    return path
 
 
 @app.command("stats")
@@ -41,7 +56,7 @@ def stats(*, data_dir: Data = None, as_json: AsJson = False) -> None:
 
     Example: `weak2wise replies stats`
     """
-    with _opened(data_dir) as store:
+    with _read(data_dir) as store:
         found = store.stats()
     if as_json:
         typer.echo(json.dumps(asdict(found), indent=2))
@@ -94,9 +109,14 @@ def verify(
 
     Example: `weak2wise replies verify`
     """
-    with _opened(data_dir) as store:
-        found = store.verify()
-        removed = store.remove(found.bad_keys) if remove and found.bad_keys else 0
+    removed = 0
+    if remove:
+        with _opened(data_dir) as store:
+            found = store.verify()
+            removed = store.remove(found.bad_keys) if found.bad_keys else 0
+    else:
+        with _read(data_dir) as readable:
+            found = readable.verify()
     if as_json:
         typer.echo(json.dumps(asdict(found), indent=2))
     else:
@@ -120,7 +140,7 @@ def export(
     Example: `weak2wise replies export replies.jsonl`
     """
     refuse_published(file)
-    with _opened(data_dir) as store:
+    with _read(data_dir) as store:
         written = store.export(file)
     typer.echo(f"{written:,} replies in {file}")
 

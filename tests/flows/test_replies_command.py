@@ -1,5 +1,6 @@
 """Laws of `weak2wise replies` that need no build."""
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -53,6 +54,25 @@ def test_a_damaged_store_is_not_exported(damaged: Path, tmp_path: Path) -> None:
     assert KEYS[0] in output
     assert "--remove" in output
     assert not (tmp_path / "all.jsonl").exists()
+
+
+def test_a_store_that_can_only_be_read_is_read(
+    damaged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counting, checking and exporting write nothing there, not even a lock."""
+    assert invoke("replies", "verify", "--remove", "--data-dir", damaged)[0] == 1
+    there, target = ("--data-dir", damaged), tmp_path / "all.jsonl"
+    said = [invoke("replies", "stats", "--json", *there), invoke("replies", "verify", *there)]
+    monkeypatch.setattr("os.access", lambda _, mode: mode != os.W_OK)
+    for name in ("replies.sqlite.lock", "replies.sqlite.turns"):
+        (damaged / name).unlink(missing_ok=True)
+    before = {path.name: path.read_bytes() for path in damaged.iterdir()}
+    again = [invoke("replies", "stats", "--json", *there), invoke("replies", "verify", *there)]
+    assert again == said
+    assert [code for code, _ in again] == [0, 0]
+    assert invoke("replies", "export", target, *there)[0] == 0
+    assert len(target.read_text().splitlines()) == 2
+    assert {path.name: path.read_bytes() for path in damaged.iterdir()} == before
 
 
 def test_pruning_takes_what_everything_given_applies_to(damaged: Path) -> None:

@@ -1,15 +1,20 @@
-"""The reply store as a plan sees it: read, and left as it is, down to the last byte."""
+"""The reply store as a plan sees it: read, and left as it is, down to the last byte.
+
+Its upkeep sees it so where the disk can only be read.
+"""
 
 import sqlite3
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
 from weak2wise_core.errors import StoreError
 from weak2wise_core.records import ChatReply
+from weak2wise_core.stores import reply_upkeep
 from weak2wise_core.stores.reply_database import APPLICATION_ID, SCHEMA_VERSION, named_errors
 from weak2wise_core.stores.reply_records import Packer, from_json
-from weak2wise_core.stores.reply_upkeep import damaged, readable
+from weak2wise_core.stores.reply_upkeep import ReplyCheck, ReplyStats, damaged, readable
 
 
 class StoredReplies:
@@ -70,6 +75,44 @@ class StoredReplies:
             return from_json(readable(self._packer, row[0], key=raw, path=self._path))
         except ValueError as error:
             raise damaged(self._path, key=raw, fault=error) from error
+
+    def stats(self) -> ReplyStats:
+        """Count the replies by model and stage.
+
+        Raises:
+            StoreError: The store cannot be read, or has changed meanwhile.
+        """
+        with self._unchanged():
+            return reply_upkeep.stats(self._connection, path=self._path)
+
+    def verify(self) -> ReplyCheck:
+        """Check the file and read every record.
+
+        Raises:
+            StoreError: The store has changed meanwhile.
+        """
+        with self._unchanged():
+            return reply_upkeep.verify(self._connection)
+
+    def export(self, path_jsonl: Path) -> int:
+        """Write every reply as one line of JSON; see `ReplyStore.export`.
+
+        Raises:
+            StoreError: A record is damaged, the file cannot be written, or the store has changed
+                meanwhile.
+            UsageError: The file is the store itself.
+        """
+        with self._unchanged():
+            return reply_upkeep.export(self._connection, to=path_jsonl, path=self._path)
+
+    @contextmanager
+    def _unchanged(self) -> Iterator[None]:
+        with named_errors(self._path):
+            yield
+        if self.changed:
+            raise StoreError(
+                f"reply store {self._path} was opened by a build while it was read; read it again"
+            )
 
     def close(self) -> None:
         """Close the file."""

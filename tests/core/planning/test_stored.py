@@ -87,6 +87,8 @@ def test_a_build_that_begins_meanwhile_is_noticed(tmp_path: Path) -> None:
     with StoredReplies(path) as stored:
         store = ReplyStore(path)
         assert stored.changed
+        with pytest.raises(StoreError, match="opened by a build while it was read"):
+            stored.stats()
         store.put(KEYS[20], reply(20), model="m", stage="s")
         store.close()
         assert stored.changed
