@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from flows.commands.building import AsJson, Data, Overrides, read_recipe, use_data_folder
-from flows.commands.display import show_local
+from flows.commands.display import show_local, show_lost
 from flows.commands.evaluation_options import (
     KINDS,
     Wanted,
@@ -216,6 +216,7 @@ def show(facts: dict[str, Any], console: Console) -> None:
         f"{run['calls']:,} calls, {run['stored']:,} stored, {tokens} tokens, {usd} USD, "
         f"{run['seconds']:.0f} s"
     )
+    show_lost(run, console)
     show_local(run["local"], console)
 
 

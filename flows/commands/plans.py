@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.commands.display import TITLES, print_account, show_warnings
+from flows.commands.display import TITLES, print_account, show_lost, show_warnings
 from flows.commands.numbers import WIDEST, short, span, usd_span
 from weak2wise_core.accounts import known
 from weak2wise_core.config import BudgetSettings, Speculation
@@ -64,6 +64,7 @@ def show_pilot(facts: Mapping[str, Any], console: Console) -> None:
         f"{pilot['stored']:,} answered by the reply store. A build pays for none of them again.",
         soft_wrap=True,
     )
+    show_lost(pilot, console)
     for question, reason in list(pilot["failed"].items())[:3]:
         console.print(Text(f"not measured: question {question}: {reason}"), soft_wrap=True)
     show_warnings(facts["model_changes"], console)

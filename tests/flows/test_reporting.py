@@ -10,6 +10,7 @@ from rich.console import Console
 
 from benchmarks.report_rows import made
 from flows.commands.display import account_line, show_result
+from flows.commands.plans import show_pilot
 from tasks.progress import STAGES, Progress, fraction_done, stages
 from tests.flows.test_cli import invoke
 from weak2wise_core.dataset.publishing import Published, publish
@@ -188,6 +189,15 @@ def test_tries_that_may_be_charged_for_are_told(published: Published, lost: int)
     text = ending(facts(published, run=RUN | {"lost": lost, "lost_usd": 0.1 * lost}))
     told = "3 tries gave no reply and may be charged for all the same"
     assert (told in text, "0.3000 USD at the most" in text) == (lost == 3, lost == 3)
+
+
+@pytest.mark.parametrize("lost", [0, 3])
+def test_a_pilot_tells_its_lost_tries(lost: int) -> None:
+    """As a build does."""
+    console = Console(width=100, record=True, file=io.StringIO())
+    pilot = RUN | {"lost": lost, "lost_usd": 0.1 * lost, "unpriced": 0, "failed": {}}
+    show_pilot({"pilot": pilot, "model_changes": [], "state": "", "message": ""}, console)
+    assert ("3 tries gave no reply" in console.export_text()) == (lost == 3)
 
 
 def test_a_build_ends_on_one_screen(published: Published) -> None:
