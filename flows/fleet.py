@@ -6,12 +6,12 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from prefect.client.orchestration import get_client
 from prefect.logging import get_run_logger
@@ -29,6 +29,9 @@ from weak2wise_core.records import Rejection, RejectionKind
 from weak2wise_core.sharding import Shard
 from weak2wise_core.shares import Spending, dealt, divided, most_processes
 from weak2wise_core.stages.gathering import gather_all
+
+if TYPE_CHECKING:
+    from prefect_dask.task_runners import DaskTaskRunner
 
 R = TypeVar("R")
 
@@ -187,18 +190,21 @@ def task_runner(recipe: Recipe, count: int) -> Iterator[TaskRunner[Any]]:
     """
     check_runner(recipe)
     kind = recipe.execution.runner
-    made = _dask(count) if kind is Runner.DASK else _ray(count)
+    made: AbstractContextManager[TaskRunner[Any]]
+    made = by_dask(count) if kind is Runner.DASK else _by_ray(count)
     get_run_logger().info("%d processes by %s", count, kind.value)
     with made as runner:
         yield runner
 
 
 # Neither may send out again what a process died over: that one's part of the budget would be spent
-# twice. And neither may write objects to the disk.
+# twice. Neither may write objects to the disk. And neither takes work from strangers: Ray has a
+# token of its own accord.
 
 
 @contextmanager
-def _dask(count: int) -> Iterator[TaskRunner[Any]]:
+def by_dask(count: int) -> Iterator["DaskTaskRunner"]:
+    """Processes of Dask, which nobody reaches but this build."""
     import dask
     from prefect_dask.task_runners import DaskTaskRunner
 
@@ -206,12 +212,16 @@ def _dask(count: int) -> Iterator[TaskRunner[Any]]:
         # A process of a build starts others, for math-verify; a daemon may not.
         "distributed.worker.daemon": False,
         "distributed.scheduler.allowed-failures": 0,
+        "distributed.dashboard.link": "",
     }
     cluster = {
         "n_workers": count,
         "threads_per_worker": 1,
         "processes": True,
-        "dashboard_address": None,
+        # No pages about the processes; what Dask serves all the same takes any free port.
+        "dashboard_address": "127.0.0.1:0",
+        "scheduler_kwargs": {"dashboard": False},
+        "security": True,  # certificates made for this build; who lacks them is refused
         "memory_limit": 0,  # a process that holds a local model is not killed for its size either
         "preload": ["flows.carrying"],
     }
@@ -220,7 +230,7 @@ def _dask(count: int) -> Iterator[TaskRunner[Any]]:
 
 
 @contextmanager
-def _ray(count: int) -> Iterator[TaskRunner[Any]]:
+def _by_ray(count: int) -> Iterator[TaskRunner[Any]]:
     from prefect_ray.context import remote_options
     from prefect_ray.task_runners import RayTaskRunner
 

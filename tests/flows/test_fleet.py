@@ -15,6 +15,8 @@ from typing import Any
 
 import dask
 import pytest
+from distributed import Security
+from distributed.comm.core import connect
 
 from benchmarks.auditing import check_adds_up, file_bytes, read
 from benchmarks.loopback import LoopbackServer
@@ -38,6 +40,8 @@ QUESTIONS = rows(16)
 IN_FLIGHT = 4
 AT_WORK = 20
 """Requests of a build after which no process has ended its work."""
+SLOW = 3.0
+"""Seconds of a slow reply: more than a process needs to see that it is to stop."""
 
 
 class Counting:
@@ -53,10 +57,23 @@ class Counting:
         self._begun = True
         self._at = 0
         self._then: Callable[[], object] = lambda: None
+        self.slow = False
+        """Whether a reply takes seconds, as long as this holds."""
 
-    def at_work(self, then: Callable[[], object]) -> None:
-        """Call back, from another thread, when the next build is in the middle of its work."""
-        self._at, self._then, self._begun = self.asked.total() + AT_WORK, then, False
+    def at_work(self, then: Callable[[], object], *, slow: bool = False) -> None:
+        """Call back, from another thread, when the next build is in the middle of its work.
+
+        Args:
+            then: What is called.
+            slow: Whether replies are slow from then on.
+        """
+        self._at, self._begun = self.asked.total() + AT_WORK, False
+
+        def now() -> None:
+            self.slow = slow
+            then()
+
+        self._then = now
 
     async def _answer(self, request: dict[str, Any]) -> Reply:
         self.asked[content_hash(request)] += 1
@@ -73,7 +90,10 @@ class Counting:
             await asyncio.to_thread(self._then)
         while not self._begun:  # noqa: ASYNC110 - set by another thread, too
             await asyncio.sleep(0.01)
+        begun = time.monotonic()
         await asyncio.sleep(0.05)
+        while self.slow and time.monotonic() < begun + SLOW:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.05)
 
 
 @pytest.fixture
@@ -190,6 +210,20 @@ async def test_what_a_process_dies_over_twice_is_set_aside(
     assert counting.asked.total() == len(counting.asked)
 
 
+def test_processes_of_dask_serve_their_build_alone() -> None:
+    """Two builds have theirs at once, on one machine; nobody else can send them work."""
+    with fleet.by_dask(1) as one, fleet.by_dask(1) as other:
+        addresses = [str(runner.client.scheduler_info()["address"]) for runner in (one, other)]
+        assert len(set(addresses)) == 2
+        own = Security.temporary().get_connection_args("client")
+        for address in addresses:
+            assert address.startswith("tls://127.0.0.1:")
+            with pytest.raises(OSError, match="certificate"):
+                asyncio.run(connect(address, timeout=5, **own))
+            with pytest.raises(OSError, match=r"reset|closed"):
+                asyncio.run(connect(address.replace("tls", "tcp"), timeout=5))
+
+
 async def test_a_build_that_a_signal_stops_goes_on_where_it_was(
     build: Build, counting: Counting, content: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -203,8 +237,9 @@ async def test_a_build_that_a_signal_stops_goes_on_where_it_was(
         running = BuildProcess(content, recipe=tmp_path / "r.yaml", data=data)
         group = running.process.pid
         send = os.killpg if number is signal.SIGINT else os.kill
-        counting.at_work(partial(send, group, number))
+        counting.at_work(partial(send, group, number), slow=True)
         _, said = running.ended()
+        counting.slow = False
         ended = running.process.returncode
         assert ended == code, said
         assert "Start the same build again to go on" in said
@@ -222,7 +257,7 @@ async def test_a_build_that_a_signal_stops_goes_on_where_it_was(
 
 def is_gone(group: int) -> bool:
     """Whether the last process of a group ends soon."""
-    for _ in range(100):
+    for _ in range(600):
         try:
             os.killpg(group, 0)
         except ProcessLookupError:
