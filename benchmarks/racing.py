@@ -57,7 +57,9 @@ WEAK_S, JUDGE_S = 0.1, 0.02
 class AllVotes(Judge):
     """A judge that casts every vote, as the reference code does."""
 
-    async def judge(self, question: Question, reply: ChatReply) -> Judgement:
+    async def judge(
+        self, question: Question, reply: ChatReply, *, insist: bool = False
+    ) -> Judgement:
         """The majority of all votes."""
         assert self._model is not None
         request = vote_request(question, reply.content, prompts=PromptSet())

@@ -28,7 +28,7 @@ from weak2wise_core.stores.tables import TABLES
 VERSIONS: Mapping[str, str] = {
     "filter_qa": "1",
     "generate_candidates": "2",
-    "score_step_masks": "2",
+    "score_step_masks": "3",
     "measure_traces": "1",
     "select_golden": "1",
     "truncate_golden": "1",

@@ -1,7 +1,8 @@
 """How many calls a ballot still needs, when some of its votes are known.
 
 Votes are asked as `weak2wise_core.stages.judge.Judge` asks them: as many at once as could settle
-the ballot, then one by one, and an invalid one once more.
+the ballot, then one by one, and an invalid one once more. Where a judge insists, a ballot that
+comes to nothing is followed by a second one.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from functools import cache
 from weak2wise_core.judging import settled
 from weak2wise_core.planning.needs import Bounds
 from weak2wise_core.records import Verdict
+from weak2wise_core.stages.judge import draws_of
 
 _SIDES = (Verdict.CORRECT, Verdict.INCORRECT)
 
@@ -54,14 +56,34 @@ def ballot_bounds(votes: Sequence[KnownVote]) -> Bounds:
     Returns:
         The fewest and the most calls; nothing where the ballot is settled by known votes.
     """
+    return _bounds(votes, second=Bounds())
+
+
+def second_ballot_bounds(votes: Sequence[KnownVote], anew: Sequence[KnownVote]) -> Bounds:
+    """The calls that a judge that insists may need beside those of the first ballot.
+
+    Args:
+        votes: The first ballot, as above.
+        anew: The second, likewise.
+
+    Returns:
+        What both ballots need, less what the first alone does.
+    """
+    first, both = ballot_bounds(votes), _bounds(votes, second=ballot_bounds(anew))
+    most = both.most - first.most
+    plain = both.most - both.reasks - (first.most - first.reasks)
+    return Bounds(least=both.least - first.least, most=most, reasks=max(most - plain, 0))
+
+
+def _bounds(votes: Sequence[KnownVote], *, second: Bounds) -> Bounds:
     needed = len(votes) // 2 + 1
 
     @cache
     def rest(cast: int, yes: int, no: int) -> Bounds:
         so_far = [Verdict.CORRECT] * yes + [Verdict.INCORRECT] * no
         so_far += [Verdict.UNJUDGED] * (cast - len(so_far))
-        if cast >= needed and settled(so_far, of=len(votes)) is not None:
-            return Bounds()
+        if cast >= needed and (verdict := settled(so_far, of=len(votes))) is not None:
+            return _all_again(second) if verdict is Verdict.UNJUDGED else Bounds()
         return _either(
             Bounds(least=way.calls, most=way.calls, reasks=way.reasks)
             + rest(
@@ -76,13 +98,26 @@ def ballot_bounds(votes: Sequence[KnownVote]) -> Bounds:
 
 
 def _either(ways: Iterator[Bounds]) -> Bounds:
-    """What holds in every case: the fewest, the most, and the re-asks of the longest case."""
+    """What holds in every case: the fewest, the most, and the re-asks of the longest case.
+
+    Votes that are certain to be asked again count as any other.
+    """
     found = list(ways)
-    plain = max(one.most - one.reasks for one in found)
-    most = max(one.most for one in found)
-    return Bounds(least=min(one.least for one in found), most=most, reasks=most - plain)
+    least, most = min(one.least for one in found), max(one.most for one in found)
+    plain = max(least, *(one.most - one.reasks for one in found))
+    return Bounds(least=least, most=most, reasks=most - plain)
 
 
-def open_ballot(votes: int) -> Bounds:
-    """The calls of a ballot on an attempt that is not known, which may need no vote at all."""
-    return Bounds(least=0, most=2 * votes, reasks=votes)
+def _all_again(second: Bounds) -> Bounds:
+    return Bounds(least=second.least, most=second.most, reasks=second.most)
+
+
+def open_ballot(votes: int, *, insists: bool) -> Bounds:
+    """The calls of a ballot on an attempt that is not known, which may need no vote at all.
+
+    Args:
+        votes: How many votes the ballot has.
+        insists: Whether one that comes to nothing is held a second time.
+    """
+    most = draws_of(votes) * (1 + insists)
+    return Bounds(least=0, most=most, reasks=most - votes)

@@ -4,13 +4,18 @@ The question goes through the stages of a build with models that answer from the
 is missing is named where its text is known, and bounded where it depends on other missing replies.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from weak2wise_core.config import Policy, TruncationMethod
 from weak2wise_core.errors import TraceFormatError
 from weak2wise_core.planning.answering import NotStoredError, StoredModel, StoredModels
-from weak2wise_core.planning.ballots import KnownVote, ballot_bounds, open_ballot
+from weak2wise_core.planning.ballots import (
+    KnownVote,
+    ballot_bounds,
+    open_ballot,
+    second_ballot_bounds,
+)
 from weak2wise_core.planning.meter import Meter, Row, Taken
 from weak2wise_core.planning.needs import ONE_CALL, Bounds, Needs
 from weak2wise_core.planning.scene import (
@@ -34,7 +39,7 @@ from weak2wise_core.records import (
     Verdict,
 )
 from weak2wise_core.stages.generating import generate_candidates
-from weak2wise_core.stages.judge import vote_of
+from weak2wise_core.stages.judge import draws_of, vote_of
 from weak2wise_core.stages.rounds import Round, rounds_of, settle_zero
 from weak2wise_core.stages.scoring import ask_mask_levels
 from weak2wise_core.stages.selecting import golden_of, zero_scores
@@ -115,7 +120,7 @@ class _Replay:
     def _suppose(self, stage: str, *, answers: int, ballots: int) -> None:
         """Note answers of the weak model, and ballots, whose text is not known yet."""
         self.needs.suppose(Row(stage, WEAK), Bounds(most=answers))
-        one = open_ballot(self._scene.votes)
+        one = open_ballot(self._scene.votes, insists=stage == SCORE)
         self.needs.suppose(
             Row(stage, JUDGE), Bounds(most=ballots * one.most, reasks=ballots * one.reasks)
         )
@@ -130,20 +135,28 @@ class _Replay:
             return None
         try:
             judge = self._scene.judge(self._ask, stage=stage)
-            return (await judge.judge(self._question, reply)).verdict
+            judgement = await judge.judge(self._question, reply, insist=stage == SCORE)
+            return judgement.verdict
         except NotStoredError as miss:
-            self._miss(miss.row, *self._ballot(reply.content))
+            for keys, bounds in self._ballots(reply.content, insist=stage == SCORE):
+                self._miss(miss.row, keys, bounds)
             return None
 
-    def _ballot(self, attempt: str) -> tuple[list[str], Bounds]:
-        """The keys of all votes on an attempt, and how many of them are still needed."""
+    def _ballots(self, attempt: str, *, insist: bool) -> Iterator[tuple[list[str], Bounds]]:
+        """For every ballot on an attempt the keys of its votes, and how many are still needed."""
         request = vote_request(self._question, attempt, prompts=self._scene.prompts)
         votes = self._scene.votes
-        keys = [self._models.key(JUDGE, request, draw=draw) for draw in range(2 * votes)]
+        each = draws_of(votes)
+        keys = [self._models.key(JUDGE, request, draw=draw) for draw in range(2 * each)]
         replies = [self._models.find(key) for key in keys]
         found = [None if reply is None else vote_of(reply) for reply in replies]
-        known = [KnownVote(first=found[i], again=found[i + votes]) for i in range(votes)]
-        return keys, ballot_bounds(known)
+        first, anew = [
+            [KnownVote(first=found[i], again=found[i + votes]) for i in range(begin, begin + votes)]
+            for begin in (0, each)
+        ]
+        yield keys[:each], ballot_bounds(first)
+        if insist:
+            yield keys[each:], second_ballot_bounds(first, anew)
 
     # --- the stages -----------------------------------------------------------------------------
 

@@ -1,5 +1,7 @@
 """Deciding whether an attempt is correct: rules, votes of a model, or both (section 3.2)."""
 
+from dataclasses import replace
+
 from weak2wise_core.config import JudgeMethod, JudgingSettings
 from weak2wise_core.equivalence import AnswerChecker
 from weak2wise_core.gateway import Asker
@@ -23,12 +25,21 @@ def vote_of(reply: ChatReply) -> Verdict:
     return Verdict.UNJUDGED if cut_off else read_verdict(reply.content)
 
 
+def draws_of(votes: int) -> int:
+    """How many draws a ballot may take: vote number i is draw i, and asked again draw i + votes.
+
+    The draws of a second ballot on the same attempt follow.
+    """
+    return 2 * votes
+
+
 class Judge:
     """Judges attempts as the recipe says.
 
     Source: section 3.2 (three votes of a strict judge).
     Departure: a vote stops as soon as its majority is certain; an invalid vote is asked again
-    once; the rule-based methods are ours.
+    once; a mask level whose votes come to nothing is voted on once more; the rule-based methods
+    are ours.
     """
 
     def __init__(
@@ -57,11 +68,18 @@ class Judge:
         self._model = model
         self._prompts = prompts or PromptSet()
 
-    async def judge(self, question: Question, reply: ChatReply) -> Judgement:
+    async def judge(
+        self, question: Question, reply: ChatReply, *, insist: bool = False
+    ) -> Judgement:
         """Judge the reply of the weak model to a question.
 
+        Args:
+            question: What was asked, with its ground truth.
+            reply: The weak model's.
+            insist: Whether votes that come to nothing are followed by as many new ones.
+
         Returns:
-            The verdict, who gave it, and the votes. A reply that a filter withheld is UNJUDGED; a
+            The verdict, who gave it, and all votes. A reply that a filter withheld is UNJUDGED; a
             reply without visible text is INCORRECT: the model gave no answer. By rule, so is one
             that its token limit cut off before a readable answer.
 
@@ -80,27 +98,32 @@ class Judge:
             if certain or self._settings.method is JudgeMethod.RULE:
                 by = JudgedBy.RULE if certain else JudgedBy.NOBODY
                 return Judgement(verdict=verdict, judged_by=by)
-        return await self._ballot(question, reply.content)
+        judgement = await self._ballot(question, reply.content, ballot=0)
+        if judgement.verdict is Verdict.UNJUDGED and insist:
+            anew = await self._ballot(question, reply.content, ballot=1)
+            return replace(anew, votes=judgement.votes + anew.votes)
+        return judgement
 
-    async def _ballot(self, question: Question, attempt: str) -> Judgement:
+    async def _ballot(self, question: Question, attempt: str, *, ballot: int) -> Judgement:
         votes: list[Verdict] = []
+        first = ballot * draws_of(self._settings.votes)
         needed = self._settings.votes // 2 + 1
         verdict: Verdict | None = None
         while verdict is None:
             # As many at once as could settle it; then one by one, since each may be the last.
             batch = needed if not votes else 1
             votes += await gather_all(
-                [self._vote(question, attempt, number=len(votes) + i) for i in range(batch)]
+                [self._vote(question, attempt, draw=first + len(votes) + i) for i in range(batch)]
             )
             verdict = settled(votes, of=self._settings.votes)
         return Judgement(verdict=verdict, judged_by=JudgedBy.MODEL, votes=tuple(votes))
 
-    async def _vote(self, question: Question, attempt: str, *, number: int) -> Verdict:
+    async def _vote(self, question: Question, attempt: str, *, draw: int) -> Verdict:
         assert self._model is not None
         messages = vote_request(question, attempt, prompts=self._prompts)
         vote = Verdict.UNJUDGED
-        for draw in (number, number + self._settings.votes):  # an invalid vote is asked again once
-            reply = await self._model.ask(messages, draw=draw, affinity=question.id)
+        for one in (draw, draw + self._settings.votes):  # an invalid vote is asked again once
+            reply = await self._model.ask(messages, draw=one, affinity=question.id)
             vote = vote_of(reply)
             if vote is not Verdict.UNJUDGED:
                 break

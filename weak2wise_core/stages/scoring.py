@@ -74,7 +74,7 @@ async def ask_mask_levels(
         with ledger() as taken:
             # Levels are different prompts, so every one of them is draw 0.
             reply = await weak.ask(request, affinity=question.id)
-            judgement = await judge.judge(question, reply)
+            judgement = await judge.judge(question, reply, insist=True)
         return _Answer(attempt=reply.content, judgement=judgement, taken=taken)
 
     if settings.policy is Policy.RACE:

@@ -137,14 +137,14 @@ async def test_a_missing_vote_costs_one_call_or_its_re_ask(world: MakeWorld) -> 
 
 
 async def test_bounds_of_an_empty_store_are_those_of_the_recipe(world: MakeWorld) -> None:
-    """Six cells a pair of draws, three votes an answer and one re-ask a vote, and no more."""
+    """Six cells a pair of draws, three votes an answer, one re-ask a vote, all twice; no more."""
     made = world(filter={"enabled": False})
     (outlook,) = await made.look_ahead(questions(1))
     assert outlook.needs == {
         Row("generate_candidates", "s1"): Bounds(least=2, most=2),
         Row("generate_candidates", "s2"): Bounds(least=2, most=2),
         Row("score_step_masks", "weak"): Bounds(least=0, most=12),
-        Row("score_step_masks", "judge"): Bounds(least=0, most=72, reasks=36),
+        Row("score_step_masks", "judge"): Bounds(least=0, most=144, reasks=108),
         Row("truncate_golden", "truncator"): Bounds(least=0, most=1),
     }
 

@@ -101,10 +101,10 @@ def strong(name: str) -> Callable[[Sequence[Message], Sampling, int], ChatReply]
 
 
 def judge(messages: Sequence[Message], _: Sampling, draw: int) -> ChatReply:
-    """Votes, one in four times for neither side, and now and then wrongly."""
+    """Votes, two in five times for neither side, and now and then wrongly."""
     chance = lot("judge", messages, draw)
     right = r"\boxed{2}" in messages[-1].content
-    if chance < 0.25:
+    if chance < 0.4:
         return say("I cannot tell.", chance=chance, model="judge-1")
     return say("Yes" if right != (chance > 0.85) else "No", chance=chance, model="judge-1")
 

@@ -7,6 +7,7 @@ import pytest
 
 from weak2wise_core.config import JudgeMethod, JudgingSettings
 from weak2wise_core.equivalence import AnswerChecker
+from weak2wise_core.judging import settled
 from weak2wise_core.llm.protocol import Sampling
 from weak2wise_core.records import (
     ChatReply,
@@ -89,6 +90,34 @@ async def test_no_majority_is_not_incorrect(
     model, _ = handle(lambda *_: "I cannot say")
     judgement = await Judge(LLM, checker=checker, model=model).judge(question, reply("42"))
     assert judgement.verdict is Verdict.UNJUDGED
+
+
+@pytest.mark.parametrize(("votes", "verdict"), [
+    ("??y ??y yyy yyy", Verdict.CORRECT),
+    ("yn? yn? nyn yyy", Verdict.INCORRECT),
+    ("??? ??? ?yn ?ny", Verdict.UNJUDGED),
+])  # fmt: skip
+async def test_who_insists_has_a_ballot_without_a_majority_held_once_more(
+    question: Question,
+    checker: AnswerChecker,
+    handle: Callable,  # type: ignore[type-arg]
+    votes: str,
+    verdict: Verdict,
+) -> None:
+    """With new draws, all of which the judgement shows; others leave it at the first."""
+    said = {"y": "Yes", "n": "No", "?": "Hmm."}
+    draws = votes.replace(" ", "")
+    model, script = handle(lambda _messages, _sampling, draw: said[draws[draw]])
+    judge = Judge(LLM, checker=checker, model=model)
+    first = await judge.judge(question, reply("42"))
+    assert first.verdict is Verdict.UNJUDGED
+    assert max(call.draw for call in script.calls) < 6
+    both = await judge.judge(question, reply("42"), insist=True)
+    assert both.verdict is verdict
+    assert both.votes[: len(first.votes)] == first.votes
+    anew = both.votes[len(first.votes) :]
+    assert len(anew) >= 2
+    assert settled(anew, of=3) is both.verdict
 
 
 @pytest.mark.parametrize("attempt", [

@@ -29,6 +29,7 @@ from weak2wise_core.records import (
     Truncation,
     Verdict,
 )
+from weak2wise_core.scoring import has_unjudged
 from weak2wise_core.stages.filtering import attempt_question
 from weak2wise_core.stages.generating import generate_candidates
 from weak2wise_core.stages.judge import Judge
@@ -238,6 +239,45 @@ async def test_a_race_asks_less_and_finds_the_same_winner(
         found[policy] = golden_of(question, candidates=rows, outcomes=outcomes, settings=settings)
     assert found[Policy.RACE] == found[Policy.EXHAUSTIVE]
     assert calls[Policy.RACE] < calls[Policy.EXHAUSTIVE] == 18
+
+
+@pytest.mark.parametrize("policy", Policy)
+@pytest.mark.parametrize("ballots", [1, 2])
+async def test_a_level_without_a_verdict_is_voted_on_again_then_its_candidate_is_set_aside(
+    question: Question,
+    checker: AnswerChecker,
+    handle: Callable,  # type: ignore[type-arg]
+    policy: Policy,
+    ballots: int,
+) -> None:
+    """A judge that is mute for one ballot costs no candidate; one that stays mute costs its own."""
+    clear = "## Think\nSix of seven is forty-two\n\n## Check\nIt is\n\n## Final Answer\n42"
+    rows = [candidate(draw=0), candidate(steps=clear, draw=1)]
+
+    def vote(messages: Sequence[Message], _sampling: Sampling, draw: int) -> str:
+        mute = "as shown" in messages[-1].content and draw < ballots * 6
+        return "It depends." if mute else "Yes" if r"\boxed{42}" in messages[-1].content else "No"
+
+    def weak(messages: Sequence[Message], _sampling: Sampling, _draw: int) -> str:
+        told = "of seven" in messages[-1].content
+        return r"\boxed{42}, as shown" if told else r"\boxed{0}"
+
+    settings = StepMaskSettings(policy=policy)
+    outcomes = await ask_mask_levels(
+        question,
+        rows,
+        weak=handle(weak)[0],
+        judge=Judge(
+            JudgingSettings(method=JudgeMethod.LLM), checker=checker, model=handle(vote)[0]
+        ),
+        count_tokens=len,
+        settings=settings,
+        prompts=PROMPTS,
+    )
+    found = golden_of(question, candidates=rows, outcomes=outcomes, settings=settings)
+    assert isinstance(found, GoldenReasoning)
+    assert found.draw == (1 if ballots == 1 else 0)
+    assert has_unjudged(outcomes[1]) == (ballots == 2)
 
 
 def test_a_question_whose_candidates_are_all_refused_is_named(question: Question) -> None:
