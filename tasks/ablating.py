@@ -7,6 +7,7 @@ from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx  # of the engine; models are asked through httpx2
 from prefect import task
@@ -59,14 +60,10 @@ class AblationProgress:
     """The last step of every training that is under way."""
 
     @property
-    def calls(self) -> int:
-        """Model calls paid in this run, those of evaluations not counted."""
-        return sum(one.calls for one in (self.build, self.scoring, self.preparing))
-
-    @property
-    def usd(self) -> float:
-        """US dollars paid in this run, by the recipe's prices."""
-        return sum(one.usd for one in (self.build, self.scoring, self.preparing))
+    def sums(self) -> dict[str, Any]:
+        """What was paid in this run, as plain values; local models evaluate for nothing."""
+        parts = [one.sums for one in (self.build, self.scoring, self.preparing)]
+        return {name: sum(part[name] for part in parts) for name in parts[0]}
 
     def heard(self, event: TrainingEvent) -> None:
         """Take in what a training process says."""

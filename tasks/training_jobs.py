@@ -6,7 +6,7 @@ from pathlib import Path
 from tasks.runtime import data_folder
 from testbed.models import WEAK, WEAK_MODEL_FOLDER
 from weak2wise_core.config import Backend, TrainingSettings
-from weak2wise_core.dataset.publishing import LATEST, MANIFEST
+from weak2wise_core.dataset.manifest import LATEST, MANIFEST
 from weak2wise_core.dataset.reading import DatasetFolder, open_dataset
 from weak2wise_core.errors import InputFileError
 from weak2wise_core.recipe_files import check_named, is_path

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from functools import cache
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TypeAlias
 
 from pydantic import BaseModel
@@ -95,6 +95,16 @@ def _joined(opening: str, items: Iterator[Iterator[str]], closing: str) -> Itera
             yield ","
         yield from item
     yield closing
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, as 64 hexadecimal digits.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def content_hash(*values: object) -> str:

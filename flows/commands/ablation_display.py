@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
+from flows.commands.display import READING, show_paid
+from flows.commands.display import line as build_line
 from flows.commands.numbers import duration, time_left
 from flows.commands.saying import one_line
 from flows.commands.tables import print_table
@@ -29,8 +31,7 @@ def run_facts(state: Any, progress: "AblationProgress", *, seconds: float) -> di
             "trained": progress.trained - progress.left_trained,
             "evaluated": progress.evaluated,
             "known": progress.known,
-            "calls": progress.calls,
-            "usd": round(progress.usd, 6),
+            **progress.sums,
             "seconds": round(seconds, 3),
         },
     }
@@ -38,15 +39,12 @@ def run_facts(state: Any, progress: "AblationProgress", *, seconds: float) -> di
 
 def line(progress: "AblationProgress", seconds: float) -> str:
     """One line: what is being done, and how much of it is left."""
-    from flows.commands.display import READING
-    from flows.commands.display import line as build_line
-
     if progress.phase == "building the dataset":
         return build_line(progress.build, seconds)
     if not progress.evaluations:
         read, to_read = progress.preparing.left(READING), progress.preparing.entered[READING]
         reading = f" {read}/{to_read}" if read < to_read else ""
-        return f"{progress.phase}{reading}, {progress.calls:,} calls, {seconds:.0f} s"
+        return f"{progress.phase}{reading}, {progress.sums['calls']:,} calls, {seconds:.0f} s"
     done = (progress.trained + progress.evaluated) / (progress.trainings + progress.evaluations)
     steps = ", ".join(f"{e.job} {e.step}/{e.steps}" for e in list(progress.running.values()))
     return (
@@ -61,7 +59,9 @@ def show(facts: dict[str, Any], result: "AblationResult | None", console: Consol
     from weak2wise_core.ablation.results import benchmarks
 
     console.print(Text.assemble((facts["state"], "bold"), f": {facts['message']}"), soft_wrap=True)
+    run = facts["run"]
     if result is None:
+        show_paid(run, console)
         return
     for benchmark in benchmarks(result):
         _show_benchmark(result, benchmark, console)
@@ -72,11 +72,11 @@ def show(facts: dict[str, Any], result: "AblationResult | None", console: Consol
             f"{left_out or 'none'}",
             soft_wrap=True,
         )
-    run = facts["run"]
     console.print(
         f"{run['trained']} models trained, {run['evaluated']} evaluated, {run['known']} known from "
-        f"earlier runs, {run['seconds']:.0f} s"
+        "earlier runs"
     )
+    show_paid(run, console)
 
 
 def _show_benchmark(result: "AblationResult", benchmark: str, console: Console) -> None:

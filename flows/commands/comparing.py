@@ -21,6 +21,7 @@ from flows.commands.building import (
     read_recipe,
     use_data_folder,
 )
+from flows.commands.display import show_paid
 from flows.commands.running import outcome_of, run_flow
 from weak2wise_core.config import Recipe, Selector
 from weak2wise_core.errors import RecipeError, UsageError
@@ -199,16 +200,18 @@ def _facts(
 def show(facts: dict[str, Any], result: "ComparisonResult | None", console: Console) -> None:
     """A table a pool and benchmark, who agrees with whom, and where the rest lies."""
     console.print(Text.assemble((facts["state"], "bold"), f": {facts['message']}"), soft_wrap=True)
+    run = facts["run"]
     if result is None:
+        show_paid(run, console)
         return
     for tables in result.pools:
         _show_pool(tables, result, console)
     if result.unused:
         names = ", ".join(one.value for one in result.unused)
         console.print(f"not compared, for the weak model does not tell probabilities: {names}")
-    run = facts["run"]
-    trained = f"{run['trained']} models trained, {run['known']} known from earlier runs, "
-    console.print(f"{trained if result.trained else ''}{run['seconds']:.0f} s")
+    if result.trained:
+        console.print(f"{run['trained']} models trained, {run['known']} known from earlier runs")
+    show_paid(run, console)
 
 
 def _show_pool(tables: "PoolTables", result: "ComparisonResult", console: Console) -> None:

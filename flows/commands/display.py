@@ -148,6 +148,16 @@ def show_uncounted(run: Mapping[str, Any], console: Console) -> None:
         )
 
 
+def show_paid(run: Mapping[str, Any], console: Console) -> None:
+    """What a run paid, in one line, and what of it is not known."""
+    usd = _known(run, "usd", f"{run['usd']:.4f}")
+    console.print(
+        f"{run['calls']:,} calls paid in this run, {run['stored']:,} answered by the reply store, "
+        f"{usd} USD, {run['seconds']:.0f} s"
+    )
+    show_lost(run, console)
+
+
 def show_lost(run: Mapping[str, Any], console: Console) -> None:
     """Say how many tries gave no reply and may be charged for, if any did."""
     if run["lost"]:

@@ -16,8 +16,8 @@ from rich.table import Table
 from flows.commands.building import AsJson, Data, use_data_folder
 from weak2wise_core.dataset.reading import refuse_published
 from weak2wise_core.errors import InputFileError, UsageError
-from weak2wise_core.planning.stored import StoredReplies
 from weak2wise_core.stores.replies import ReplyStore
+from weak2wise_core.stores.reply_reading import StoredReplies
 
 app = typer.Typer(
     help="Count, remove, check or export the model replies that were ever paid for.",

@@ -17,7 +17,7 @@ from flows.commands.building import (
     read_recipe,
     use_data_folder,
 )
-from flows.commands.display import show_lost
+from flows.commands.display import show_paid
 from flows.commands.running import outcome_of, run_flow
 from flows.commands.saying import one_line
 from flows.commands.tables import print_arms, print_table
@@ -192,13 +192,7 @@ def show(facts: dict[str, Any], report: "Report | None", console: Console) -> No
         for table in report.tables:
             print_arms(table, console)
         _show_rest(report, console)
-    run_ = facts["run"]
-    usd = known(f"{run_['usd']:.4f}", missing=run_["unpriced"], calls=run_["calls"])
-    console.print(
-        f"{run_['calls']:,} calls paid in this run, {run_['stored']:,} answered by the reply "
-        f"store, {usd} USD, {run_['seconds']:.0f} s"
-    )
-    show_lost(run_, console)
+    show_paid(facts["run"], console)
 
 
 def _show_rest(report: "Report", console: Console) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
+from flows.commands.ablation_display import run_facts, show
 from flows.commands.app import app
 from tasks.ablating import PROGRESS, AblationProgress
 from weak2wise_core.ablation.comparing import BASE
@@ -245,13 +247,16 @@ async def test_another_scorer_chooses_other_traces_of_the_same_candidates(
 async def test_a_budget_stops_the_scoring_and_what_was_paid_is_kept(
     ablate: Ablate, build: Build, ablation_recipe: MakeRecipe, laboratory: Laboratory
 ) -> None:
-    """Completing a race is paid for too; started again with more, it goes on."""
+    """Completing a race is paid for too, and told; started again with more, it goes on."""
     raced = ablation_recipe(step_mask={"policy": "race"})
     published = await (await build(raced)).aresult()
     poor = ablation_recipe(step_mask={"policy": "race"}, budget={"calls": 5})
-    state = await ablate(poor, "testbed")
+    spent = AblationProgress()
+    state = await ablate(poor, "testbed", progress=spent)
     assert state.name == "StoppedAtBudget"
     assert not laboratory.trained
+    show(run_facts(state, spent, seconds=1.0), None, console := Console(record=True, width=200))
+    assert "5 calls paid in this run" in console.export_text()
     progress = AblationProgress()
     await ablate(raced, str(published.folder), progress=progress)
     counts = published.manifest["counts"]

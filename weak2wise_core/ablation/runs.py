@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from weak2wise_core.config import EvaluationSettings, TrainingSettings
 from weak2wise_core.errors import InputFileError
 from weak2wise_core.evaluation.records import Evaluation
-from weak2wise_core.hashing import content_hash
+from weak2wise_core.hashing import content_hash, file_hash
 from weak2wise_core.records import SFTExample, Verdict
 from weak2wise_core.sft import to_conversational
 from weak2wise_core.stores.files import (
@@ -171,7 +171,6 @@ def verdicts_of(evaluation: Evaluation) -> list[BenchmarkVerdicts]:
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_hash(path)
     except OSError as error:
         raise InputFileError(f"benchmark {path} cannot be read: {error.strerror}") from error

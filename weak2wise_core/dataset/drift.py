@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from weak2wise_core.config import Recipe
-from weak2wise_core.dataset.publishing import LATEST, MANIFEST
+from weak2wise_core.dataset.manifest import LATEST, MANIFEST
 from weak2wise_core.dataset.returned import Returned, changed, named_ids
 
 Asked = tuple[str, str]

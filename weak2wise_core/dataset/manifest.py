@@ -20,6 +20,8 @@ from weak2wise_core.dataset.zero_scores import zero_scores
 from weak2wise_core.records import Finding, Rejection, RejectionKind, Usage
 
 FORMAT = "weak2wise.dataset/1"
+LATEST = "latest"
+MANIFEST = "manifest.json"
 
 
 def summary(contents: AnyContents, *, found: Sequence[Finding] | None = None) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Writing a dataset: beside its place, renamed when whole, manifest last; `latest` points to it."""
 
-import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -12,11 +11,12 @@ import pyarrow.parquet as pq
 
 from weak2wise_core.dataset.card import card
 from weak2wise_core.dataset.contents import AnyContents, check
-from weak2wise_core.dataset.manifest import FORMAT, summary
+from weak2wise_core.dataset.manifest import FORMAT, LATEST, MANIFEST, summary
+from weak2wise_core.dataset.reading import open_dataset
 from weak2wise_core.dataset.reported import tables_of
 from weak2wise_core.dataset.writing import file_names, write_tables
-from weak2wise_core.errors import StoreError
-from weak2wise_core.hashing import content_hash
+from weak2wise_core.errors import InputFileError, StoreError
+from weak2wise_core.hashing import content_hash, file_hash
 from weak2wise_core.records import Finding
 from weak2wise_core.report.numbers import Numbers, numbers
 from weak2wise_core.report.page import page_parts
@@ -25,8 +25,6 @@ from weak2wise_core.stores.files import remove_abandoned, scratch_folder, set_as
 
 _log = logging.getLogger(__name__)
 
-LATEST = "latest"
-MANIFEST = "manifest.json"
 CARD = "README.md"
 REPORT = "report.html"
 """As the card it is made of the manifest, so that the manifest lists neither."""
@@ -114,24 +112,17 @@ def publish_folder(
 def _is_whole(folder: Path, manifest: Mapping[str, Any]) -> bool:
     """Whether a folder holds what a manifest says, and that manifest."""
     try:
-        if json.loads((folder / MANIFEST).read_bytes()) != json.loads(plain_json(manifest)):
-            return False
-        return all(
-            _digest(folder / one) == entry["sha256"] for one, entry in manifest["files"].items()
-        )
-    except (OSError, ValueError, RecursionError):
+        found = open_dataset(folder)
+        found.verify()
+    except InputFileError:
         return False
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return plain_json(found.manifest) == plain_json(manifest)
 
 
 def _described(path: Path) -> dict[str, Any]:
     """Digest and size of a file; of a table also its rows."""
     rows = {"rows": pq.read_metadata(path).num_rows} if path.suffix == ".parquet" else {}
-    return {"sha256": _digest(path), "bytes": path.stat().st_size, **rows}
+    return {"sha256": file_hash(path), "bytes": path.stat().st_size, **rows}
 
 
 class _Build:

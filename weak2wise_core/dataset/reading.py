@@ -4,7 +4,6 @@ A dataset may come from anybody. Nothing in it may point elsewhere: a name in a 
 out of the folder, and a link that leads out of it, are refused before a file is opened.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -15,15 +14,13 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from weak2wise_core.config.base import Name
-from weak2wise_core.dataset.manifest import FORMAT
-from weak2wise_core.dataset.publishing import LATEST, MANIFEST
+from weak2wise_core.dataset.manifest import FORMAT, LATEST, MANIFEST
 from weak2wise_core.errors import InputFileError, UsageError
-from weak2wise_core.hashing import content_hash
+from weak2wise_core.hashing import content_hash, file_hash
 
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
 _VERSION = re.compile(r"[0-9a-f]{12}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +58,7 @@ class DatasetFolder:
                 f"{found}: it was changed after it was published. Build or copy the dataset again"
             )
         for name, entry in self.manifest["files"].items():
-            if _sha256(path := self.file(name)) != entry["sha256"]:
+            if _hash(path := self.file(name)) != entry["sha256"]:
                 raise InputFileError(
                     f"{path} is not the file that the manifest describes (SHA-256 differs): it was "
                     "changed or damaged. Build or copy the dataset again"
@@ -213,12 +210,8 @@ def _faulty(folder: Path, key: str, value: object) -> InputFileError:
     )
 
 
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
+def _hash(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                digest.update(chunk)
+        return file_hash(path)
     except OSError as error:
         raise InputFileError(f"{path} cannot be read: {error.strerror or error}") from error
-    return digest.hexdigest()

@@ -9,7 +9,7 @@ from typing import Final
 from weak2wise_core.dataset.card import CHAT, card
 from weak2wise_core.dataset.card_parts import CardDetails
 from weak2wise_core.dataset.lessons_card import PAIRS, PAIRS_CHAT, TRAIN, lessons_card
-from weak2wise_core.dataset.publishing import MANIFEST
+from weak2wise_core.dataset.manifest import MANIFEST
 from weak2wise_core.dataset.reading import DatasetFolder
 from weak2wise_core.errors import UsageError
 from weak2wise_core.stores.files import atomic_folder

@@ -10,8 +10,8 @@ from weak2wise_core.llm.protocol import Sampling
 from weak2wise_core.planning.answering import StoredModels
 from weak2wise_core.planning.replay import Outlook, look_ahead
 from weak2wise_core.planning.scene import Scene
-from weak2wise_core.planning.stored import StoredReplies
 from weak2wise_core.records import Question
+from weak2wise_core.stores.reply_reading import StoredReplies
 
 _TRIES = 3
 

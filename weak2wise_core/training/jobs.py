@@ -1,7 +1,6 @@
 """What a training is: a model, training rows, settings, and the folder that the result takes."""
 
 import functools
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from pydantic import Field, ValidationError
 from weak2wise_core.config.base import Name, Settings
 from weak2wise_core.config.training import TrainingSettings
 from weak2wise_core.errors import InputFileError
-from weak2wise_core.hashing import content_hash
+from weak2wise_core.hashing import content_hash, file_hash
 from weak2wise_core.llm.weights import folder_digest, model_folder
 
 FORMAT = "weak2wise.model/1"
@@ -139,5 +138,4 @@ def _sha256(path: Path) -> str:
 
 @functools.lru_cache(maxsize=256)
 def _digest(path: Path, _modified: int, _size: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_hash(path)

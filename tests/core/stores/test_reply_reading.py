@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from weak2wise_core.errors import StoreError
-from weak2wise_core.planning.stored import StoredReplies
 from weak2wise_core.records import ChatReply, FinishReason, Usage
 from weak2wise_core.stores.replies import ReplyStore
+from weak2wise_core.stores.reply_reading import StoredReplies
 
 KEYS = [f"{number:064x}" for number in range(50)]
 
