@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -97,15 +97,23 @@ class Engine:
         found = self.post("flow_runs/filter", deployments=wanted, sort="EXPECTED_START_TIME_ASC")
         return [run for run in found if not run["auto_scheduled"]]
 
-    def wait_for_run(self, name: str, *, seconds: float) -> dict[str, Any]:
+    def wait_for_run(
+        self, name: str, *, seconds: float, before: Collection[str] = ()
+    ) -> dict[str, Any]:
         """Wait until a deployment has run to an end; that run.
+
+        Args:
+            name: The flow's name and the deployment's.
+            seconds: For how long.
+            before: Ids of earlier runs, which are not waited for.
 
         Raises:
             AssertionError: It has not, or did not complete; the message ends with the logs.
         """
         limit = time.monotonic() + seconds
         while time.monotonic() < limit:
-            over = [run for run in self.runs(name) if run["state_type"] in OVER]
+            new = [run for run in self.runs(name) if run["id"] not in before]
+            over = [run for run in new if run["state_type"] in OVER]
             if over:
                 assert over[0]["state_type"] == "COMPLETED", self.told(over[0])
                 return over[0]
