@@ -70,7 +70,7 @@ class SecuredEngine(Engine):
         """Ask the server's API, with the password."""
         user, _, word = self.password.partition(":")
         return httpx.post(
-            f"{self.url}/{path}", json=body, timeout=30, auth=httpx.BasicAuth(user, word)
+            f"{self.url}/{path}", json=body, timeout=120, auth=httpx.BasicAuth(user, word)
         ).json()
 
     def submit(self, recipe: Mapping[str, Any]) -> str:

@@ -16,6 +16,8 @@ import pytest
 PREFECT = [sys.executable, "-m", "prefect", "--no-prompt"]
 GPU_POOL = ["gpu", "--type", "process", "--base-job-template"]
 OVER = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+PATIENCE = 120.0
+"""Seconds for one answer of the server, which shares a machine with builds and trainings."""
 
 
 class Engine:
@@ -70,9 +72,11 @@ class Engine:
 
     def ask(self, method: str, path: str, **body: Any) -> httpx.Response:
         """One request to the server's API; again where its database is busy, as its clients do."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while True:
-            answer = httpx.request(method, f"{self.url}/{path}", json=body or None, timeout=30)
+            answer = httpx.request(
+                method, f"{self.url}/{path}", json=body or None, timeout=PATIENCE
+            )
             busy = answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
             if not busy or time.monotonic() > deadline:
                 return answer
@@ -80,11 +84,13 @@ class Engine:
 
     def post(self, path: str, **body: Any) -> Any:
         """Ask the server's API for what it finds."""
-        return httpx.post(f"{self.url}/{path}", json=body, timeout=30).json()
+        answer = self.ask("POST", path, **body)
+        assert answer.status_code == httpx.codes.OK, f"{path}: {answer.text}"
+        return answer.json()
 
     def send(self, events: list[dict[str, Any]]) -> httpx.Response:
         """Send events, as runs do."""
-        return httpx.post(f"{self.url}/events", json=events, timeout=30)
+        return httpx.post(f"{self.url}/events", json=events, timeout=PATIENCE)
 
     def deployment(self, name: str) -> dict[str, Any]:
         """A deployment by its flow's name and its own."""
