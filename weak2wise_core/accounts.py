@@ -4,6 +4,7 @@ A payment joins the two last for one call.
 """
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ from weak2wise_core.errors import (
 from weak2wise_core.records import ChatReply, Spent, Usage
 
 REFUSALS_THAT_STOP_A_BUILD = 20
+
+_log = logging.getLogger(__name__)
 
 
 def price(usage: Usage, prices: Prices) -> float:
@@ -196,19 +199,23 @@ class Budget:
         self._held_usd = 0.0
         self._in_flight = 0
         self._waiting: list[asyncio.Future[None]] = []
+        self.closed: FatalModelError | None = None
+        """Why no call is admitted any more, if none is."""
 
     async def hold(self, worst_usd: float) -> None:
         """Wait until a call is admitted.
 
         Raises:
             BudgetReachedError: The call would cross the cap and nothing in flight can change that.
+            FatalModelError: Nothing more is asked, and nothing is in flight any more.
         """
-        while self._crosses(worst_usd):
+        while self.closed is None and self._crosses(worst_usd):
             if not self._in_flight or self._calls_used_up():
                 raise BudgetReachedError(self._message(worst_usd))
-            change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(change)
-            await change
+            await self._change()
+        if self.closed is not None:
+            await self.close(self.closed)
+            raise self.closed
         self._held_usd += worst_usd
         self._in_flight += 1
         self._calls += 1
@@ -232,6 +239,24 @@ class Budget:
         for change in waiting:
             if not change.done():
                 change.set_result(None)
+
+    async def close(self, error: FatalModelError) -> None:
+        """Admit nothing more, and wait until what is in flight has come to its end.
+
+        Whoever raises the error ends the run, and cancels every call: what is in flight by then
+        would be paid for and lost.
+        """
+        if self.closed is None:
+            self.closed = error
+            if self._in_flight:
+                _log.warning("%s. %d calls in flight are waited for", error, self._in_flight)
+        while self._in_flight:
+            await self._change()
+
+    async def _change(self) -> None:
+        change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(change)
+        await change
 
     def _calls_used_up(self) -> bool:
         cap = self._settings.calls
@@ -275,8 +300,10 @@ class Payment:
         """Hold the worst for the next try, unless a try is held.
 
         Raises:
-            BudgetReachedError: See `Budget.hold`.
+            BudgetReachedError, FatalModelError: See `Budget.hold`.
         """
+        if self._budget.closed is not None:
+            self.let_go()
         if not self._held:
             await self._budget.hold(self._worst_usd)
             self._held = True

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from weak2wise_core.accounts import Account, Budget, Payment, add_to_ledger, price
 from weak2wise_core.config import Backend, BudgetSettings, ModelSpec
 from weak2wise_core.errors import (
+    FatalModelError,
     ModelError,
     Weak2WiseError,
 )
@@ -138,7 +139,11 @@ class Gateway:
                 payment.pay(handle.paid_usd(messages, reply))
             except ModelError as error:
                 payment.let_go()
+                if error is self._budget.closed:
+                    raise  # of another call, and counted there
                 failed = handle.account.fail(error, model=handle.name, draw=draw)
+                if isinstance(failed, FatalModelError):
+                    await self._budget.close(failed)
                 if failed is error:
                     raise
                 raise failed from error

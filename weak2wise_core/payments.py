@@ -23,7 +23,7 @@ class Payer(Protocol):
         """Before a try: nothing, if one is held already.
 
         Raises:
-            BudgetReachedError: No further try may be paid for.
+            BudgetReachedError, FatalModelError: No further try may be paid for.
         """
         ...
 
@@ -51,7 +51,7 @@ async def before_next_try() -> None:
     """Ask who pays whether there may be another try.
 
     Raises:
-        BudgetReachedError: There may not.
+        BudgetReachedError, FatalModelError: There may not.
     """
     if (payer := _PAYER.get()) is not None:
         await payer.hold()

@@ -5,6 +5,7 @@ import dataclasses
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from weak2wise_core.errors import (
 )
 from weak2wise_core.gateway import LONGEST_REPLY, Gateway, ModelHandle
 from weak2wise_core.llm.scripted import ScriptedModel
+from weak2wise_core.payments import before_next_try, lose_try
 from weak2wise_core.records import ChatReply, FinishReason, Message, Usage
 from weak2wise_core.stores.replies import ReplyStore
 
@@ -381,6 +383,82 @@ async def test_a_model_that_refuses_everything_stops_the_build(store: ReplyStore
     await again.ask(HELLO)  # from the store: the model did answer once
     errors = [await refusal(again, draw) for draw in range(1, 25)]
     assert {type(error) for error in errors} == {RequestRefusedError}
+
+
+@pytest.mark.parametrize("paid", [True, False])
+async def test_a_model_that_cannot_be_asked_costs_no_reply_of_another(
+    store: ReplyStore, paid: bool
+) -> None:
+    """What is in flight comes back and is kept, then the error ends everybody; none asks on."""
+    gateway = Gateway(in_flight=6, store=store)
+    begun, answer = asyncio.Semaphore(0), asyncio.Event()
+
+    class Slow(ScriptedModel):
+        async def chat(self, *args: Any, **settings: Any) -> ChatReply:
+            begun.release()
+            await answer.wait()
+            if not paid:
+                raise TransientModelError("down")
+            return await super().chat(*args, **settings)
+
+    slow, refused = Slow(lambda *_: reply()), ScriptedModel(lambda *_: FatalModelError("no key"))
+    good = gateway.handle(slow, spec=spec(), name="good", stage="s")
+    bad = gateway.handle(refused, spec=spec(), name="bad", stage="s")
+    asked = [asyncio.create_task(good.ask(HELLO, draw=draw)) for draw in range(4)]
+    for _ in asked:
+        await begun.acquire()
+    asked += [asyncio.create_task(bad.ask(HELLO, draw=draw)) for draw in (50, 51)]
+    asked += [asyncio.create_task(good.ask(HELLO, draw=draw)) for draw in range(4, 20)]
+
+    def cancel_all(ended: asyncio.Task[ChatReply]) -> None:
+        if not ended.cancelled() and isinstance(ended.exception(), FatalModelError):
+            for task in asked:
+                task.cancel()
+
+    for task in asked:
+        task.add_done_callback(cancel_all)
+    done, _ = await asyncio.wait(asked, timeout=0.05)
+    assert not done
+    answer.set()
+    await asyncio.wait(asked)
+    store.flush()
+    assert len(refused.calls) <= 2
+    assert store.stats().replies == good.account.calls == (4 if paid else 0)
+    assert begun.locked(), "a call began after the error"
+    ended = {type(one.exception()) for one in asked if not one.cancelled()}
+    assert FatalModelError in ended
+    with pytest.raises(FatalModelError, match="no key"):
+        await good.ask(HELLO, draw=30)
+
+
+@pytest.mark.parametrize("costs", [True, False])
+async def test_no_try_follows_the_error_that_ends_a_run(costs: bool) -> None:
+    """A call that goes on trying ends with that error, which is not counted as its own failure."""
+    tries = 0
+
+    class Trying(ScriptedModel):
+        async def chat(self, *_: Any, **__: Any) -> ChatReply:
+            nonlocal tries
+            for tries in range(1, 1000):  # noqa: B007 - counted for the test
+                await asyncio.sleep(0.01)
+                if costs:
+                    lose_try(Usage())
+                await before_next_try()
+            raise AssertionError("it tried on")
+
+    gateway = Gateway(in_flight=6)
+    trying = gateway.handle(Trying(lambda *_: reply()), spec=spec(), name="good", stage="s")
+    refused = ScriptedModel(lambda *_: FatalModelError("no key"))
+    bad = gateway.handle(refused, spec=spec(), name="bad", stage="s")
+    asked = asyncio.create_task(trying.ask(HELLO))
+    await asyncio.sleep(0.05)
+    with pytest.raises(FatalModelError, match="no key"):
+        await bad.ask(HELLO, draw=1)
+    with pytest.raises(FatalModelError, match="no key") as caught:
+        await asked
+    assert caught.value.model == "bad"
+    assert (bad.account.failures, trying.account.failures) == (1, 0)
+    assert trying.account.lost == (tries if costs else 0)
 
 
 async def refusal(handle: ModelHandle, draw: int) -> ModelError:

@@ -1,6 +1,8 @@
-"""Laws of a build on a budget whose server loses replies that it charges for."""
+"""Laws of a build whose server loses replies that it charges for, or whose credit runs out."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +10,11 @@ import pytest
 
 from benchmarks.auditing import file_bytes
 from benchmarks.loopback import LoopbackServer
-from benchmarks.loopback_replies import Fault, FaultPlan
+from benchmarks.loopback_replies import Fault, FaultPlan, Reply
 from benchmarks.orchard import USAGE, answer, recipe_for, rows, write_rows
 from tasks.progress import Progress, account
+from weak2wise_core.hashing import content_hash
+from weak2wise_core.stores.replies import ReplyStore
 
 pytestmark = pytest.mark.slow
 
@@ -55,3 +59,37 @@ async def test_lost_replies_do_not_cross_a_budget(build: Build, tmp_path: Path) 
     assert {name: found[name] for name in TRAINED_ON} == {
         name: expected[name] for name in TRAINED_ON
     }
+
+
+async def test_a_provider_without_credit_costs_no_reply_of_the_others(
+    build: Build, tmp_path: Path
+) -> None:
+    """The build ends with its sentence when all that was asked has come back and is kept.
+
+    Started again with credit, it asks nothing twice and gives the bytes of an undisturbed build.
+    """
+    questions = write_rows(tmp_path / "q.jsonl", rows(12))
+    credit = 4
+    answered = Counter[str]()
+
+    def bank(request: dict[str, Any]) -> Reply:
+        nonlocal credit
+        if request["model"] == "streamed":
+            credit -= 1
+            if credit < 0:
+                return Reply(status=402, error="no credit is left", delay_s=0.05)
+        answered[content_hash(request)] += 1
+        return replace(answer(request), delay_s=0.3)
+
+    with LoopbackServer(bank) as server:
+        recipe = recipe_for(server.base_url, questions)
+        stopped = await build(recipe)
+        assert "no credit is left" in stopped.message
+        with ReplyStore(tmp_path / "data" / "replies.sqlite") as store:
+            assert store.stats().replies == len(answered) == answered.total()
+        credit = 1_000
+        state = await build(recipe)
+        assert answered.total() == len(answered)
+        found = file_bytes((await state.aresult()).folder)
+        state = await build(recipe, data=tmp_path / "undisturbed")
+        assert found == file_bytes((await state.aresult()).folder)
