@@ -160,7 +160,8 @@ def test_plan_counts_the_calls_of_the_paper(paper_recipe: Path) -> None:
     assert sum(row["most"] for row in drawn) == 6_000
     assert all(row["exact"] for row in drawn)
     assert rows["score_step_masks", "weak"]["most"] == 36_000
-    assert votes["most"] - votes["reasks"] == votes["reasks"] == 108_000
+    assert votes["most"] - votes["reasks"] == 108_000
+    assert votes["reasks"] == 3 * 108_000  # every vote once more, and both again
     assert rows["truncate_golden", "truncator"]["most"] == 1_000
     assert not any(stage == "filter_qa" for stage, _ in rows)
 
