@@ -148,7 +148,7 @@ def paper_recipe(tmp_path: Path) -> Path:
 
 
 def test_plan_counts_the_calls_of_the_paper(paper_recipe: Path) -> None:
-    """6,000 strong generations, 36,000 weak ones, up to 108,000 votes, each re-asked at most once.
+    """6,000 strong generations, 36,000 weak ones, up to 108,000 votes; those again stand apart.
 
     Nothing is asked.
     """
