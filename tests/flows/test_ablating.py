@@ -52,19 +52,20 @@ def test_a_scorer_is_a_recipes_weak_model_or_a_folder(repository: Path) -> None:
 
 
 def test_the_screen_names_every_ordering_that_fails() -> None:
-    """The tables are followed by the sentences, by what was left out, and by what was done."""
+    """The tables are followed by the sentences, what was left out, what was done, what was paid."""
     console = Console(record=True, width=100)
-    facts = {
-        "state": "Completed",
-        "message": "compared",
-        "run": {"trained": 4, "evaluated": 5, "known": 0, "seconds": 1.0},
-    }
+    account = Account(calls=7, usd=0.25, lost=2, lost_usd=0.5)
+    progress = AblationProgress(scoring=Progress(accounts={("score_step_masks", "weak"): account}))
+    done = {"trained": 4, "evaluated": 5, "known": 0, "seconds": 1.0}
+    facts = {"state": "Completed", "message": "compared", "run": done | progress.sums}
     show(facts, RESULT_OF_ALL, console)
     text = console.export_text()
     assert "the order fails: pool all, seed 1: highest 0.000 is not above random 0.500" in text
     assert "left out of every arm: 2 zero_score" in text
     assert "highest - random" in text
     assert "4 models trained, 5 evaluated" in text
+    assert "7 calls paid in this run, 0 answered by the reply store, 0.2500 USD" in text
+    assert "2 tries gave no reply and may be charged for" in text
 
 
 def test_progress_says_what_runs_and_forgets_what_is_done() -> None:
