@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -138,11 +139,22 @@ async def ending_at(halt: Path) -> AsyncIterator[None]:
 
 
 def dask_setup(_: object) -> None:
-    """Leave Ctrl-C to the build, which a terminal sends it to as well; a worker of Dask calls this.
+    """Leave Ctrl-C and words to the build; a worker of Dask calls this.
 
-    It would end the process in the middle of its work. Ray does the same for its own.
+    A terminal sends Ctrl-C to the build as well, and it would end the process in the middle of its
+    work. Ray does the same for its own.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    hush_dask()
+
+
+def hush_dask() -> None:
+    """Let Dask say nothing: what becomes of a process is told by the build, in its own words.
+
+    On a busy machine Dask shows tracebacks of connections that end with the build.
+    """
+    for name in ("distributed", "distributed.client", "tornado.application"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ from prefect.logging import get_run_logger
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.task_runners import TaskRunner
 
-from flows.carrying import Delivery, Load, Parcel, carry_shards
+from flows.carrying import Delivery, Load, Parcel, carry_shards, hush_dask
 from flows.travelling import Done, Luggage
 from tasks.loops import check_runner
 from tasks.runtime import Runtime
@@ -225,6 +225,7 @@ def by_dask(count: int) -> Iterator["DaskTaskRunner"]:
         "memory_limit": 0,  # a process that holds a local model is not killed for its size either
         "preload": ["flows.carrying"],
     }
+    hush_dask()
     with dask.config.set(settings), DaskTaskRunner(cluster_kwargs=cluster) as runner:
         yield runner
 
