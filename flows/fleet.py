@@ -213,6 +213,7 @@ def by_dask(count: int) -> Iterator["DaskTaskRunner"]:
         "distributed.worker.daemon": False,
         "distributed.scheduler.allowed-failures": 0,
         "distributed.dashboard.link": "",
+        "distributed.scheduler.http.routes": ["distributed.http.health"],
     }
     cluster = {
         "n_workers": count,

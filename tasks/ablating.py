@@ -63,7 +63,7 @@ class AblationProgress:
     def sums(self) -> dict[str, Any]:
         """What was paid in this run, as plain values; local models evaluate for nothing."""
         parts = [one.sums for one in (self.build, self.scoring, self.preparing)]
-        return {name: sum(part[name] for part in parts) for name in parts[0]}
+        return {name: round(sum(part[name] for part in parts), 6) for name in parts[0]}
 
     def heard(self, event: TrainingEvent) -> None:
         """Take in what a training process says."""

@@ -114,9 +114,9 @@ def _is_whole(folder: Path, manifest: Mapping[str, Any]) -> bool:
     try:
         found = open_dataset(folder)
         found.verify()
-    except InputFileError:
+        return plain_json(found.manifest) == plain_json(manifest)
+    except (InputFileError, OSError, ValueError, RecursionError):
         return False
-    return plain_json(found.manifest) == plain_json(manifest)
 
 
 def _described(path: Path) -> dict[str, Any]:

@@ -186,9 +186,12 @@ def _inside(folder: Path, name: str) -> Path:
 
 
 def _version_of(manifest: Mapping[str, Any]) -> str:
-    """The version that `publish` gives to this content."""
+    """The version that `publish` gives to this content; none where it could not have made it."""
     content = {key: value for key, value in manifest.items() if key != "version"}
-    return content_hash(content)[:12]
+    try:
+        return content_hash(content)[:12]
+    except (ValueError, RecursionError) as error:
+        return f"none ({type(error).__name__})"
 
 
 def _is_name(value: object) -> bool:

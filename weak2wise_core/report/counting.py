@@ -28,6 +28,8 @@ class Ballots:
     ballots: int = 0
     votes: int = 0
     invalid_votes: int = 0
+    orders: Counter[tuple[Verdict, ...]] = field(default_factory=Counter)
+    """Answers by the votes that were cast on them, in their order."""
     sides: Counter[int] = field(default_factory=Counter)
     """Ballots by how many different valid votes were cast."""
 
@@ -38,6 +40,7 @@ class Ballots:
             return
         self.ballots += 1
         self.votes += len(cast)
+        self.orders[tuple(cast)] += 1
         self.invalid_votes += cast.count(Verdict.UNJUDGED)
         self.sides[len(set(cast) - {Verdict.UNJUDGED})] += 1
 

@@ -7,9 +7,10 @@ the other from its rows.
 import math
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from weak2wise_core.judging import settled
 from weak2wise_core.records import JudgedBy, RejectionKind, Truncation, Verdict
 from weak2wise_core.report.counting import Ballots, Counts, Teacher
 from weak2wise_core.report.tables import Tables
@@ -219,15 +220,36 @@ def race(counts: Counts, *, most_votes: int) -> dict[str, int]:
         most_votes: Votes that a ballot may have.
     """
     both = (counts.filtering, counts.masking)
-    cast, held = sum(one.votes for one in both), sum(one.ballots for one in both)
     asked = sum(found.total() for found in counts.levels.values())
     return {
         "levels": counts.cells,
         "levels_asked": asked,
         "levels_saved": counts.cells - asked,
-        "votes_cast": cast,
-        "votes_saved": held * most_votes - cast,
+        "votes_cast": sum(one.votes for one in both),
+        "votes_saved": sum(
+            count * votes_saved(order, of=most_votes)
+            for one in both
+            for order, count in one.orders.items()
+        ),
     }
+
+
+def votes_saved(cast: Sequence[Verdict], *, of: int) -> int:
+    """Votes on one answer that were not needed, those of a second ballot included.
+
+    Args:
+        cast: The votes, in their order.
+        of: How many a ballot may have.
+
+    Example:
+        >>> votes_saved([Verdict.CORRECT, Verdict.CORRECT], of=3)
+        1
+        >>> votes_saved([Verdict.UNJUDGED] * 2 + [Verdict.INCORRECT] * 2, of=3)
+        2
+    """
+    prefixes = (cast[:count] for count in range(1, len(cast)))
+    again = any(settled(one, of=of) is not None for one in prefixes)
+    return of * (1 + again) - len(cast)
 
 
 # --- audits -------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from weak2wise_core.config import Recipe
 from weak2wise_core.dataset.contents import Contents
 from weak2wise_core.dataset.publishing import publish
 from weak2wise_core.dataset.reading import open_dataset
-from weak2wise_core.errors import BuildError
+from weak2wise_core.errors import BuildError, InputFileError
 from weak2wise_core.recipes import parse_recipe
 from weak2wise_core.records import (
     Attempt,
@@ -226,6 +226,22 @@ def test_publishing_again_mends_a_damaged_version(
     assert digests(aside) == changed
     assert f"kept as {aside}" in caplog.text
     open_dataset(tmp_path / "tiny").verify()
+
+
+@pytest.mark.parametrize("value", ["NaN", "[" * 900 + "]" * 900])
+def test_publishing_again_mends_a_manifest_that_nobody_could_have_written(
+    tmp_path: Path, value: str
+) -> None:
+    """It is damaged as any other, also to a reader."""
+    first = publish(contents(), root=tmp_path)
+    path = first.folder / "manifest.json"
+    whole = path.read_text()
+    path.write_text(whole.replace("{", f'{{"extra": {value},', 1))
+    with pytest.raises(InputFileError):
+        open_dataset(first.folder).verify()
+    assert publish(contents(), root=tmp_path).folder == first.folder
+    assert path.read_text() == whole
+    assert first.folder.with_name(f"{first.version}.damaged-1").is_dir()
 
 
 def test_the_manifest_adds_up_and_names_what_left(tmp_path: Path) -> None:
