@@ -34,10 +34,10 @@ def recipe(**changes: Any) -> Recipe:
 @pytest.fixture
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory, a data folder and a secret outside of both; nothing else is allowed."""
-    for name in ("work", "data", "secrets", "listed"):
+    for name in ("desk", "data", "secrets", "listed"):
         (tmp_path / name).mkdir()
     (tmp_path / "secrets" / "q.jsonl").write_text("{}")
-    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.chdir(tmp_path / "desk")
     monkeypatch.delenv("WEAK2WISE_FOLDERS")
     return tmp_path
 
@@ -140,7 +140,7 @@ def test_no_field_with_a_path_is_forgotten() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["q.jsonl", "a/../q.jsonl", "../data/q.jsonl", "../work/q.jsonl", "absent/q.jsonl"]
+    "path", ["q.jsonl", "a/../q.jsonl", "../data/q.jsonl", "../desk/q.jsonl", "absent/q.jsonl"]
 )
 def test_working_directory_and_data_folder_are_allowed(places: Path, path: str) -> None:
     """Also by way of `..`, and for files that are not there: another error says so later."""
@@ -149,7 +149,7 @@ def test_working_directory_and_data_folder_are_allowed(places: Path, path: str) 
 
 
 @pytest.mark.parametrize(
-    "path", ["../secrets/q.jsonl", "a/../../secrets/q.jsonl", "../workshop/q.jsonl", "/etc/passwd"]
+    "path", ["../secrets/q.jsonl", "a/../../secrets/q.jsonl", "../desktop/q.jsonl", "/etc/passwd"]
 )
 def test_everything_else_is_refused(places: Path, path: str) -> None:
     """A folder whose name begins with that of an allowed one is another folder."""
@@ -160,11 +160,11 @@ def test_everything_else_is_refused(places: Path, path: str) -> None:
 
 def test_links_are_followed_before_it_is_decided(places: Path) -> None:
     """A link to a file, a link to a folder, `..` behind a link, and links in a circle."""
-    work = places / "work"
-    (work / "file.jsonl").symlink_to(places / "secrets" / "q.jsonl")
-    (work / "folder").symlink_to(places / "secrets")
-    (work / "circle").symlink_to(work / "circle")
-    (work / "inside.jsonl").symlink_to(places / "data" / "q.jsonl")
+    desk = places / "desk"
+    (desk / "file.jsonl").symlink_to(places / "secrets" / "q.jsonl")
+    (desk / "folder").symlink_to(places / "secrets")
+    (desk / "circle").symlink_to(desk / "circle")
+    (desk / "inside.jsonl").symlink_to(places / "data" / "q.jsonl")
     for path in ("file.jsonl", "folder/q.jsonl", "folder/../secrets/q.jsonl", "circle"):
         assert refused(recipe(questions={"path": path}), places) == ["questions.path"], path
     with pytest.raises(RecipeError, match=r"leads to .*secrets/q\.jsonl"):
@@ -184,7 +184,7 @@ def test_hidden_files_are_refused_unless_their_folder_is_listed(
     """`.env`, `.git` and `.ssh` lie in many a working directory."""
     for path in (".env", ".git/config", "a/.secret/q.jsonl"):
         assert refused(recipe(prompts={"judge": path}), places) == ["prompts.judge"], path
-    monkeypatch.setenv("WEAK2WISE_FOLDERS", str(places / "work" / ".cache"))
+    monkeypatch.setenv("WEAK2WISE_FOLDERS", str(places / "desk" / ".cache"))
     assert refused(recipe(prompts={"judge": ".cache/judge.txt"}), places) == []
 
 
@@ -247,8 +247,8 @@ def test_hub_ids_and_names_of_served_models_are_no_paths(places: Path) -> None:
 
 def test_a_folder_that_looks_like_a_hub_id_is_a_path(places: Path) -> None:
     """`org/model` that is there, as a link that leads out, is refused."""
-    (places / "work" / "org").mkdir()
-    (places / "work" / "org" / "model").symlink_to(places / "secrets")
+    (places / "desk" / "org").mkdir()
+    (places / "desk" / "org" / "model").symlink_to(places / "secrets")
     assert refused(recipe(), places) == ["models.weak.tokenizer"]
 
 
