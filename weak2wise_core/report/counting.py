@@ -25,24 +25,32 @@ class Ballots:
     """Who judged, and how far votes agreed."""
 
     by: Counter[JudgedBy] = field(default_factory=Counter)
-    ballots: int = 0
-    votes: int = 0
-    invalid_votes: int = 0
     orders: Counter[tuple[Verdict, ...]] = field(default_factory=Counter)
-    """Answers by the votes that were cast on them, in their order."""
-    sides: Counter[int] = field(default_factory=Counter)
-    """Ballots by how many different valid votes were cast."""
+    """Answers by the votes that were cast on them, in their order; those without votes left out."""
 
     def add(self, by: JudgedBy, cast: Sequence[Verdict]) -> None:
         """Count one judged answer."""
         self.by[by] += 1
-        if not cast:
-            return
-        self.ballots += 1
-        self.votes += len(cast)
-        self.orders[tuple(cast)] += 1
-        self.invalid_votes += cast.count(Verdict.UNJUDGED)
-        self.sides[len(set(cast) - {Verdict.UNJUDGED})] += 1
+        if cast:
+            self.orders[tuple(cast)] += 1
+
+    @property
+    def votes(self) -> int:
+        """Votes cast."""
+        return sum(count * len(order) for order, count in self.orders.items())
+
+    @property
+    def invalid_votes(self) -> int:
+        """Votes for neither side."""
+        return sum(count * order.count(Verdict.UNJUDGED) for order, count in self.orders.items())
+
+    def with_sides(self, sides: int) -> int:
+        """Answers on which so many different valid votes were cast."""
+        return sum(
+            count
+            for order, count in self.orders.items()
+            if len(set(order) - {Verdict.UNJUDGED}) == sides
+        )
 
 
 @dataclass(slots=True)

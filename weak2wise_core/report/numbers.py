@@ -204,11 +204,11 @@ def _ballots(found: Ballots) -> dict[str, int]:
     return {
         "judged": found.by.total(),
         **{f"by_{who.value}": found.by[who] for who in JudgedBy},
-        "ballots": found.ballots,
+        "ballots": found.orders.total(),
         "votes": found.votes,
         "invalid_votes": found.invalid_votes,
-        "unanimous": found.sides[1],
-        "split": found.sides[2],
+        "unanimous": found.with_sides(1),
+        "split": found.with_sides(2),
     }
 
 
